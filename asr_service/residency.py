@@ -1,0 +1,120 @@
+"""Which adapters are in a slot: the least recently used leaves, one in use never does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from speech.adapters.card import AdapterCard
+from speech.adapters.slots import BottleneckSlots
+from speech.adapters.store import AdapterStore
+from speech.lexicon import LexiconDecoder
+
+
+@dataclass(frozen=True)
+class Resident:
+    """An adapter in its slot."""
+
+    slot: int
+    card: AdapterCard
+    lexicon: LexiconDecoder | None
+
+
+class AdapterCache:
+    """The slots of one worker, filled on demand off the event loop."""
+
+    def __init__(
+        self,
+        store: AdapterStore,
+        slots: BottleneckSlots,
+        loader: Executor,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Load with `loader`; call `changed` on the event loop when residency has changed."""
+        self._store = store
+        self._slots = slots
+        self._loader = loader
+        self._changed = changed
+        self._residents: OrderedDict[str, Resident] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Resident]] = {}
+        self._pins: dict[str, int] = {}
+        self._free = list(range(slots.limits.n_slot, 0, -1))
+        self._released = asyncio.Condition()
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def residents(self) -> tuple[str, ...]:
+        """Keys of the adapters in slots, most recently used first."""
+        return tuple(reversed(self._residents))
+
+    @asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[Resident]:
+        """Pin adapter `<id>@<version>` in a slot for the duration, loading it if need be.
+
+        Waits while every slot is pinned. Raises what `AdapterStore.load` and
+        `BottleneckSlots.write` raise; a failed load leaves the slot free.
+        """
+        self._pins[key] = self._pins.get(key, 0) + 1
+        try:
+            yield await self._resident(key)
+        finally:
+            self._pins[key] -= 1
+            if not self._pins[key]:
+                del self._pins[key]
+            async with self._released:
+                self._released.notify_all()
+
+    async def _resident(self, key: str) -> Resident:
+        if key in self._residents:
+            self.hits += 1
+            self._residents.move_to_end(key)
+            return self._residents[key]
+        self.misses += 1
+        # One load serves all who wait for it, and outlives any of them that gives up.
+        if key not in self._loading:
+            task = asyncio.create_task(self._load(key), name=f"load {key}")
+            self._loading[key] = task
+            task.add_done_callback(lambda done: self._loaded(key, done))
+        return await asyncio.shield(self._loading[key])
+
+    def _loaded(self, key: str, task: asyncio.Task[Resident]) -> None:
+        del self._loading[key]
+        if not task.cancelled():
+            task.exception()  # whoever waits for it raises it; nobody may be left
+
+    async def _load(self, key: str) -> Resident:
+        loop = asyncio.get_running_loop()
+        adapter = await loop.run_in_executor(self._loader, self._store.load, key)
+        slot = await self._claim()
+        try:
+            await loop.run_in_executor(self._loader, self._slots.write, slot, adapter.module)
+        except BaseException:
+            self._free.append(slot)
+            raise
+        self._residents[key] = Resident(slot, adapter.card, adapter.lexicon)
+        self._changed()
+        return self._residents[key]
+
+    async def _claim(self) -> int:
+        async with self._released:
+            while True:
+                if self._free:
+                    return self._free.pop()
+                for key in self._residents:
+                    if key not in self._pins:
+                        slot = self._residents.pop(key).slot
+                        self._changed()
+                        return slot
+                await self._released.wait()
+
+    async def close(self) -> None:
+        """Cancel loads under way and wait for them."""
+        tasks = list(self._loading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,35 @@
+"""`panglot data`, `train` and `evaluate`: the tools that teach a language, in another process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+import typer
+
+from client.errors import StackError
+
+_TOOLS = {
+    "data": "Prepare recordings and transcripts of a language.",
+    "train": "Teach a language: train an adapter on prepared data.",
+    "evaluate": "Measure an adapter on held-out speech.",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the three commands; every argument, `--help` too, is theirs."""
+    as_it_is = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    for name, help_text in _TOOLS.items():
+        app.command(name, help=help_text, context_settings=as_it_is)(hand_over)
+
+
+def hand_over(context: typer.Context) -> None:
+    """Become `python -m transfer NAME ARGS…`; raises StackError where it is not installed."""
+    missing = [module for module in ("transfer", "torch") if find_spec(module) is None]
+    if missing:
+        raise StackError(
+            f"`panglot {context.info_name}` needs {missing[0]}: pip install 'panglot[server]'"
+        )
+    arguments = [sys.executable, "-P", "-m", "transfer", str(context.info_name), *context.args]
+    os.execv(sys.executable, arguments)

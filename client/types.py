@@ -1,0 +1,189 @@
+"""The client's vocabulary, as values: what is asked for, and what comes back.
+
+Times are integer milliseconds from the first sample of the stream. Languages are BCP-47 tags.
+Confidences and probabilities lie in 0 to 1; None means that the server gave none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Encoding(Enum):
+    """How audio bytes are to be read; values are those of `AudioEncoding` on the wire."""
+
+    PCM_S16LE = 1
+    PCM_F32LE = 2
+    MULAW = 3
+    ALAW = 4
+    CONTAINER = 5
+
+
+@dataclass(frozen=True)
+class AudioFormat:
+    """Audio as it is sent: by default 16 kHz mono, signed 16-bit little-endian.
+
+    Attributes:
+        encoding: `CONTAINER` means the bytes of a file, recognised by their content.
+        sample_rate_hz: 8000 to 192000; ignored for containers.
+        channel_count: interleaved channels, 1 to 8, mixed down to one; ignored for containers.
+    """
+
+    encoding: Encoding = Encoding.PCM_S16LE
+    sample_rate_hz: int = 16_000
+    channel_count: int = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to listen. With neither `language` nor `candidates`, for every known language.
+
+    Attributes:
+        language: the whole stream is in this language; nothing is identified.
+        candidates: the languages that may be spoken; each segment is identified among them.
+        partial_results: whether `Partial` events are wanted.
+        end_silence_ms: silence that ends a segment, 100 to 5000; None: the server's default.
+        max_segment_ms: longest segment, 2000 to 28000; None: the server's default.
+
+    Raises:
+        ValueError: both `language` and `candidates` are given.
+    """
+
+    language: str | None = None
+    candidates: tuple[str, ...] = ()
+    partial_results: bool = True
+    end_silence_ms: int | None = None
+    max_segment_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.language is not None and self.candidates:
+            raise ValueError("give either a language or candidates, not both")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word; `confidence` only in a final."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float | None
+    language: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch of speech between two silences, so far or for good.
+
+    Attributes:
+        number: counts the stream's segments from 0.
+        adapter: what produced the text: `<adapter id>@<version>` or `universal`.
+        stable_words: leading words that are unlikely to change; in a final, all.
+        language_probability: None also when the caller fixed the language.
+    """
+
+    number: int
+    start_ms: int
+    end_ms: int
+    language: str
+    text: str
+    confidence: float | None
+    adapter: str
+    words: tuple[Word, ...]
+    stable_words: int = 0
+    language_probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """The server accepted the stream; `stream_id` names it in the server's logs."""
+
+    stream_id: str
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What was heard of the current segment so far; replaces the partial before it."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True)
+class Final:
+    """What was heard in a segment, for good."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True)
+class LanguageChange:
+    """Another language is spoken from `start_ms`; partials of `segment` shown before are void."""
+
+    segment: int
+    start_ms: int
+    previous_language: str | None
+    language: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event: how much was heard."""
+
+    audio_ms: int
+    speech_ms: int
+    segment_count: int
+
+
+Event = Started | Partial | Final | LanguageChange | Ended
+
+
+@dataclass(frozen=True)
+class FileTranscript:
+    """All of one file.
+
+    Attributes:
+        file: its name as it was given; `-` is standard input.
+        duration_ms: of the audio.
+        warnings: what was wrong with the file and could be worked around, for a person to read.
+    """
+
+    file: str
+    duration_ms: int
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language that can be asked for; `held_out_wer` is None where nobody measured it."""
+
+    tag: str
+    name: str
+    served_by: str
+    held_out_wer: float | None
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker of the fleet; adapters are `<adapter id>@<version>`, most recently used first."""
+
+    worker_id: str
+    address: str
+    resident_adapters: tuple[str, ...]
+    slot_count: int
+    active_spans: int
+    max_spans: int
+    draining: bool
+    memory_bytes: int
+    adapter_hits: int
+    adapter_misses: int
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All workers; if not `registry_available`, as they were last known."""
+
+    workers: tuple[Worker, ...]
+    registry_available: bool

@@ -1,0 +1,51 @@
+"""The gateway: `python -m gateway`. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from grpc.aio import Server
+from panglot.v1 import transcription_pb2, transcription_pb2_grpc
+
+from common.catalogue import models_directory, read_catalogue, universal_languages
+from common.registry import FleetWatcher, connect
+from common.service import run_server, start
+from common.settings import load_settings
+from gateway.language import LanguageClient
+from gateway.segment import Services
+from gateway.servicer import TranscriptionServicer
+from gateway.settings import GatewaySettings
+from gateway.workers import WorkerPool
+
+
+async def run() -> None:
+    """Serve until told to stop."""
+    settings = load_settings(GatewaySettings)
+    redis = connect(settings.redis_url)
+    fleet = FleetWatcher(redis)
+    await fleet.refresh()
+    services = Services(
+        catalogue=read_catalogue(models_directory(settings.models), universal_languages()),
+        workers=WorkerPool(fleet, random.Random()),
+        lid=LanguageClient(settings.lid_address),
+    )
+    servicer = TranscriptionServicer(services, fleet, settings)
+
+    def register(server: Server) -> str:
+        transcription_pb2_grpc.add_TranscriptionServiceServicer_to_server(servicer, server)
+        return transcription_pb2.DESCRIPTOR.services_by_name["TranscriptionService"].full_name
+
+    watching = asyncio.create_task(fleet.run())
+    try:
+        await run_server(settings.address, register, drain_s=settings.drain_s)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await services.workers.close()
+        await services.lid.close()
+        await redis.aclose()
+
+
+if __name__ == "__main__":
+    start("gateway", run)

@@ -1,0 +1,127 @@
+"""Step 1: what a client may say, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from panglot.v1 import transcription_pb2
+
+from common.catalogue import Catalogue
+from common.errors import IdleStream, InvalidRequest
+from gateway.audio import AudioSpec, audio_spec
+from gateway.segment import Options
+from gateway.segmenter import SegmenterSettings
+from gateway.settings import GatewaySettings
+
+Request = transcription_pb2.TranscribeRequest
+
+_MAX_CANDIDATES = 200
+_END_SILENCE_MS = (100, 5000)
+_MAX_SEGMENT_MS = (2000, 28_000)
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """A checked configuration."""
+
+    audio: AudioSpec
+    segmenter: SegmenterSettings
+    options: Options
+
+
+class Requests:
+    """A client's messages, each within the time a stream may be idle."""
+
+    def __init__(self, messages: AsyncIterator[Request], idle_s: float) -> None:
+        """Raise IdleStream when `messages` has nothing for `idle_s` seconds."""
+        self._messages = messages
+        self._idle_s = idle_s
+
+    async def config(self) -> transcription_pb2.StreamConfig:
+        """The first message; raises InvalidRequest when it is none."""
+        message = await self._next()
+        kind = message.WhichOneof("request") if message else None
+        if message is None or kind != "config":
+            raise InvalidRequest(f"the first message must be `config`; it is {_told(kind)}")
+        return message.config
+
+    async def audio(self) -> AsyncIterator[bytes]:
+        """Bytes of audio until the client says that there are no more."""
+        while (message := await self._next()) is not None:
+            kind = message.WhichOneof("request")
+            if kind == "end_of_audio":
+                return
+            if kind != "audio":
+                raise InvalidRequest(f"after `config` only `audio` may come; this is {_told(kind)}")
+            yield message.audio
+
+    async def nothing_more(self) -> None:
+        """Wait for the client to close its side; raises InvalidRequest if it says anything else."""
+        async for message in self._messages:
+            kind = message.WhichOneof("request")
+            raise InvalidRequest(f"{_told(kind)} after `end_of_audio`: open a new stream for it")
+
+    async def _next(self) -> Request | None:
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return await anext(self._messages, None)
+        except TimeoutError as error:
+            raise IdleStream(
+                f"nothing was sent for {self._idle_s:g} s: send silence while nobody speaks, or "
+                "`end_of_audio`"
+            ) from error
+
+
+def plan_stream(
+    config: transcription_pb2.StreamConfig, catalogue: Catalogue, settings: GatewaySettings
+) -> StreamPlan:
+    """Check a configuration.
+
+    Raises:
+        InvalidRequest, UnsupportedAudio, UnknownLanguage: names the field, the value, the limit.
+    """
+    end_silence_ms = settings.end_silence_ms
+    if config.HasField("end_silence_ms"):
+        end_silence_ms = _within("end_silence_ms", config.end_silence_ms, _END_SILENCE_MS)
+    max_segment_ms = settings.max_segment_ms
+    if config.HasField("max_segment_ms"):
+        max_segment_ms = _within("max_segment_ms", config.max_segment_ms, _MAX_SEGMENT_MS)
+    return StreamPlan(
+        audio=audio_spec(config.audio),
+        segmenter=SegmenterSettings(end_silence_ms=end_silence_ms, max_segment_ms=max_segment_ms),
+        options=_options(config, catalogue),
+    )
+
+
+def _options(config: transcription_pb2.StreamConfig, catalogue: Catalogue) -> Options:
+    partials = not config.HasField("partial_results") or config.partial_results
+    match config.language.WhichOneof("selection"):
+        case "fixed":
+            fixed = catalogue.find(config.language.fixed, "config.language.fixed")
+            return Options(fixed=fixed, candidates=None, partials=partials)
+        case "candidates":
+            field = "config.language.candidates"
+            tags = config.language.candidates.languages
+            if not 1 <= len(tags) <= _MAX_CANDIDATES:
+                raise InvalidRequest(f"{field} has {len(tags)} tags: give 1 to {_MAX_CANDIDATES}")
+            found = [catalogue.find(tag, field) for tag in tags]
+            candidates = tuple(language.tag for language in found)
+            if len(set(candidates)) < len(candidates):
+                raise InvalidRequest(f"{field} names a language twice: {', '.join(tags)}")
+            if len(found) == 1:
+                return Options(fixed=found[0], candidates=None, partials=partials)
+            return Options(fixed=None, candidates=candidates, partials=partials)
+    return Options(fixed=None, candidates=None, partials=partials)
+
+
+def _within(field: str, value: int, limits: tuple[int, int]) -> int:
+    low, high = limits
+    if not low <= value <= high:
+        raise InvalidRequest(f"config.{field} is {value}: give {low} to {high}")
+    return value
+
+
+def _told(kind: str | None) -> str:
+    return f"`{kind}`" if kind else "empty"

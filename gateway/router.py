@@ -1,0 +1,146 @@
+"""Step 5: which worker recognises a span: filter, score, pick, over a snapshot of the fleet.
+
+Pure: the random generator is an argument. A span goes where its adapter is already in a slot and
+the worker is not busy; else where a slot is free; else where it is expected to wait least.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from common.errors import NoWorker, Overloaded
+from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
+
+BUSY = 0.75
+"""Share of `max_spans` from which a worker is busy.
+
+Below it a batch still has room and a span waits for nobody. Above it, finals begin to queue behind
+one another, which costs every batch from then on, while loading the adapter into another worker
+costs a few milliseconds once; and the last quarter is needed for the bursts between two snapshots.
+"""
+
+LOAD_DELAY = 0.125
+"""Loading an adapter into a free slot, in the unit of utilisation: worth an eighth more queue."""
+
+EVICTION_DELAY = 0.25
+"""Loading it in place of another: the one that left will be missed and loaded again elsewhere."""
+
+DELAY_STEP = 0.125
+"""Delays within one step are equal: a finer ranking of stale numbers sends all gateways one way."""
+
+Score = tuple[int, int]
+"""Tier, then steps of expected delay within it; less is better."""
+
+
+def choose_worker(
+    snapshot: FleetSnapshot,
+    adapter: str,
+    excluded: AbstractSet[str],
+    local_load: Mapping[str, int],
+    rng: random.Random,
+) -> WorkerRecord:
+    """Step 5: the worker for one span.
+
+    Args:
+        snapshot: the fleet as last published.
+        adapter: `<id>@<version>`, or UNIVERSAL.
+        excluded: ids of workers that failed this span.
+        local_load: spans this gateway has opened since the snapshot, by worker id. Other gateways
+            do the same unseen, hence the random choice among equals.
+
+    Raises:
+        NoWorker: no worker is alive that takes new spans.
+        Overloaded: there are such workers, and all are full.
+    """
+    alive = filter_alive(snapshot, adapter, excluded)
+    if not snapshot.available:
+        return pick_by_hash(alive, adapter, local_load)
+    loads = {
+        worker.worker_id: worker.active_spans + local_load.get(worker.worker_id, 0)
+        for worker in alive
+    }
+    open_workers = filter_full(alive, loads)
+    scores = [score(worker, adapter, loads[worker.worker_id]) for worker in open_workers]
+    best = min(scores)
+    equals = [worker for worker, scored in zip(open_workers, scores, strict=True) if scored == best]
+    return pick(equals, loads, rng)
+
+
+def filter_alive(
+    snapshot: FleetSnapshot, adapter: str, excluded: AbstractSet[str]
+) -> list[WorkerRecord]:
+    """Workers that take new spans for this adapter. Raises NoWorker if there is none."""
+    alive = [
+        worker
+        for worker in snapshot.workers
+        if not worker.draining
+        and worker.worker_id not in excluded
+        and (adapter == UNIVERSAL or worker.slot_count > 0)
+    ]
+    if alive:
+        return alive
+    draining = sum(worker.draining for worker in snapshot.workers)
+    failed = sum(worker.worker_id in excluded for worker in snapshot.workers)
+    raise NoWorker(
+        f"no worker can take {adapter}: of {len(snapshot.workers)} alive, {draining} are draining "
+        f"and {failed} just failed this request; try again in a moment"
+    )
+
+
+def filter_full(workers: Sequence[WorkerRecord], loads: Mapping[str, int]) -> list[WorkerRecord]:
+    """Workers with room for one more span. Raises Overloaded if there is none."""
+    open_workers = [worker for worker in workers if loads[worker.worker_id] < worker.max_spans]
+    if not open_workers:
+        spans = sum(worker.max_spans for worker in workers)
+        raise Overloaded(
+            f"all {len(workers)} workers are full ({spans} spans); try again in a moment"
+        )
+    return open_workers
+
+
+def score(worker: WorkerRecord, adapter: str, load: int) -> Score:
+    """How good a place `worker` is for one more span of `adapter`."""
+    utilisation = load / worker.max_spans
+    if adapter == UNIVERSAL:
+        return (0, int(utilisation / DELAY_STEP))
+    warm = adapter in worker.resident_adapters
+    free_slot = len(worker.resident_adapters) < worker.slot_count
+    if utilisation < BUSY and warm:
+        return (0, 0)
+    if utilisation < BUSY and free_slot:
+        return (1, 0)
+    delay = utilisation + (0 if warm else LOAD_DELAY if free_slot else EVICTION_DELAY)
+    return (2, int(delay / DELAY_STEP))
+
+
+def pick(
+    equals: Sequence[WorkerRecord], loads: Mapping[str, int], rng: random.Random
+) -> WorkerRecord:
+    """The less loaded of two drawn at random: nearly as even as the least loaded of all, and many
+    gateways with the same old numbers do not all choose the same one (Mitzenmacher, "The Power of
+    Two Choices in Randomized Load Balancing", 2001)."""
+    drawn = rng.sample(equals, min(2, len(equals)))
+    return min(drawn, key=lambda worker: loads[worker.worker_id] / worker.max_spans)
+
+
+def pick_by_hash(
+    workers: Sequence[WorkerRecord], adapter: str, local_load: Mapping[str, int]
+) -> WorkerRecord:
+    """Without the registry: rendezvous hashing (Thaler and Ravishankar, 1998).
+
+    Every gateway sends an adapter to the same worker without asking anyone, so it stays warm there,
+    and a worker that leaves moves only its own adapters. Loads are not known but for our own; a
+    worker that is full of those is passed over. Raises Overloaded if all are.
+    """
+    ours = {worker.worker_id: local_load.get(worker.worker_id, 0) for worker in workers}
+    return max(
+        filter_full(workers, ours), key=lambda worker: _hash(f"{worker.worker_id}\0{adapter}")
+    )
+
+
+def _hash(text: str) -> int:
+    # Not `hash()`: that differs from process to process.
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

@@ -1,0 +1,218 @@
+"""Steps 4 to 10 for one segment: its language, its worker, its words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from panglot.v1 import asr_pb2, transcription_pb2
+
+from common.audio import SAMPLE_RATE_HZ, milliseconds
+from common.catalogue import Catalogue, ServedLanguage
+from common.errors import NoWorker
+from gateway.assembler import SegmentAssembler, SpanSource
+from gateway.language import LanguageClient
+from gateway.recognition import Recognition
+from gateway.segment_audio import SegmentAudio
+from gateway.span import Span
+from gateway.tracker import LanguageDecision, LanguageTracker
+from gateway.workers import WorkerPool
+
+Event = transcription_pb2.TranscribeResponse
+
+# How much of a segment its language is judged by: more each time, until more would tell nothing.
+_WINDOW_SAMPLES = (SAMPLE_RATE_HZ, 2 * SAMPLE_RATE_HZ, 7 * SAMPLE_RATE_HZ // 2)
+# Partials beyond this many unread are dropped: the client is slow, and the next one tells more.
+_MAX_UNREAD = 8
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a segment needs of the outside; one per process."""
+
+    catalogue: Catalogue
+    workers: WorkerPool
+    lid: LanguageClient
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the client asked for.
+
+    Attributes:
+        fixed: the language of the whole stream; then nothing is identified.
+        candidates: the languages to choose among; None for all.
+        partials: whether to show words before they are final.
+    """
+
+    fixed: ServedLanguage | None
+    candidates: tuple[str, ...] | None
+    partials: bool
+
+
+class Segment:
+    """One segment of a stream: fed by the listener, read by the client's side."""
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        start: int,
+        services: Services,
+        options: Options,
+        tracker: LanguageTracker,
+        previous: Segment | None,
+    ) -> None:
+        """Begin at sample `start`; `previous` settles its language before this one does."""
+        self.audio = SegmentAudio(start)
+        self.settled = asyncio.Event()
+        self._name = name
+        self._number = number
+        self._services = services
+        self._options = options
+        self._tracker = tracker
+        self._previous = previous
+        self._assembler = SegmentAssembler(number, start)
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._source: SpanSource | None = None
+        self._recognition: Recognition | None = None
+        self._cut: int | None = None  # samples up to where the segment ends, if it does
+        self._ended = asyncio.Event()
+
+    # The listener's side.
+
+    def pause(self, end: int) -> None:
+        """The segment may end at sample `end`: decode it for good while the silence goes on."""
+        self._cut = end - self.audio.start
+        if self._recognition is not None:
+            self._recognition.final(self._cut)
+        self.audio.wake()
+
+    def resume(self) -> None:
+        """It did not end."""
+        self._cut = None
+
+    def end(self, end: int) -> None:
+        """It ended at sample `end`."""
+        self._ended.set()
+        self.pause(end)
+
+    # The client's side.
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What to tell the client, as it comes, until all is said."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    # The life of a segment.
+
+    async def run(self) -> None:
+        """Recognise in the expected language, correct it as more is heard, deliver the final."""
+        try:
+            if self._previous is not None:
+                await self._previous.settled.wait()
+                self._previous = None
+            await self._settle_language()
+            self.settled.set()
+            await self._deliver()
+        finally:
+            self.settled.set()
+            if self._recognition is not None:
+                await self._recognition.close()
+            self._events.put_nowait(None)
+
+    async def _settle_language(self) -> None:
+        """Step 4. Decoding never waits for a language that is expected already."""
+        if self._options.fixed is not None:
+            await self._recognize(self._options.fixed, None)
+            await self._ended.wait()
+            return
+        if (expected := self._tracker.expected) is not None:
+            await self._recognize(self._services.catalogue.languages[expected], None)
+        first = True
+        async for n_samples, last in self._windows():
+            decision = await self._identify(n_samples, new_segment=first)
+            first = False
+            # A guess on a second of speech must not void what was rightly shown.
+            if self._source is None or decision.certain or last:
+                await self._adopt(decision, expected)
+
+    async def _windows(self) -> AsyncIterator[tuple[int, bool]]:
+        """Samples to judge the language by, and whether they are all there will be."""
+        judged = 0
+        while judged < _WINDOW_SAMPLES[-1]:
+            goal = next(window for window in _WINDOW_SAMPLES if window > judged)
+            heard = self.audio.n_samples if self._cut is None else self._cut
+            if heard >= goal or (self._cut is not None and self._cut > judged):
+                judged = min(heard, goal)
+                yield judged, judged == self._cut or judged == _WINDOW_SAMPLES[-1]
+            elif self._ended.is_set():
+                return
+            else:
+                await self.audio.changed()
+        await self._ended.wait()
+
+    async def _identify(self, n_samples: int, *, new_segment: bool) -> LanguageDecision:
+        candidates = self._options.candidates
+        posteriors = await self._services.lid.identify(self.audio.read(0, n_samples), candidates)
+        if posteriors is not None:
+            served = self._services.catalogue.languages.keys() & posteriors.keys()
+            known = {tag: posteriors[tag] for tag in served}
+            return self._tracker.observe(known, milliseconds(n_samples), new_segment)
+        assumed = self._tracker.expected or (candidates[0] if candidates else None)
+        if assumed is None:
+            raise NoWorker(
+                "language identification does not answer: try again, or name the language in "
+                "config.language.fixed"
+            )
+        return LanguageDecision(assumed, 0.0, certain=False)
+
+    async def _adopt(self, decision: LanguageDecision, expected: str | None) -> None:
+        language = self._services.catalogue.languages[decision.language]
+        if self._source is not None and self._source.language == language.tag:
+            self._source = replace(self._source, language_probability=decision.probability)
+            return
+        if self._source is not None or self._number > 0:
+            self._assembler.language_changed()
+            change = transcription_pb2.LanguageChange(
+                segment=self._number,
+                start_ms=milliseconds(self.audio.start),
+                previous_language=expected,
+                language=language.tag,
+                probability=decision.probability,
+            )
+            self._events.put_nowait(Event(language_change=change))
+        await self._recognize(language, decision.probability)
+
+    async def _recognize(self, language: ServedLanguage, probability: float | None) -> None:
+        """Steps 5 and 6: recognise from the segment's start; what was under way is dropped."""
+        if self._recognition is not None:
+            await self._recognition.close()
+        source = SpanSource(self.audio.start, language.tag, language.adapter, probability)
+        span = Span(
+            self._name, self.audio, language.tag, language.adapter, partials=self._options.partials
+        )
+        self._source = source
+        self._recognition = Recognition(span, self._services.workers, self._show)
+        if self._cut is not None:
+            self._recognition.final(self._cut)
+
+    def _show(self, hypothesis: asr_pb2.Hypothesis) -> None:
+        if self._source is None or self._events.qsize() >= _MAX_UNREAD:
+            return
+        transcript = self._assembler.partial(self._source, hypothesis)
+        if transcript is not None:
+            self._events.put_nowait(Event(partial=transcript))
+
+    async def _deliver(self) -> None:
+        """Step 10: the final, decoded ahead if the segment ended where it had paused."""
+        assert self._recognition is not None
+        assert self._source is not None
+        assert self._cut is not None
+        hypothesis = await self._recognition.final(self._cut)
+        end = self.audio.start + self._cut
+        final = self._assembler.final(self._source, hypothesis, end)
+        # Noise taken for speech has no words; a client that was shown none is told nothing.
+        if final.text or self._assembler.shown:
+            self._events.put_nowait(Event(final=final))

@@ -1,0 +1,110 @@
+"""The life of a stream, from the client's first message to the last event."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+
+from panglot.v1 import transcription_pb2
+
+from common.audio import SAMPLE_RATE_HZ, Samples, milliseconds
+from gateway.audio import pcm_16k
+from gateway.listener import Listener
+from gateway.request import Request, Requests, plan_stream
+from gateway.segment import Event, Segment, Services
+from gateway.segmenter import SpeechStarted
+from gateway.settings import GatewaySettings
+from gateway.tracker import LanguageTracker, TrackerSettings
+
+# A file comes faster than it can be recognised: beyond this many segments its sender waits.
+_MAX_SEGMENTS_AHEAD = 4
+# Speech detection holds the event loop for this much audio at a time: some 7 ms.
+_STRETCH_SAMPLES = SAMPLE_RATE_HZ // 5
+
+
+class Session:
+    """One stream."""
+
+    def __init__(self, services: Services, settings: GatewaySettings) -> None:
+        """Serve a stream with `services`."""
+        self.stream_id = secrets.token_hex(6)
+        self._services = services
+        self._settings = settings
+        self._segments: asyncio.Queue[Segment | None] = asyncio.Queue(_MAX_SEGMENTS_AHEAD)
+
+    async def run(
+        self, messages: AsyncIterator[Request], emit: Callable[[Event], Awaitable[None]]
+    ) -> None:
+        """The whole of it; `emit` sends one event and waits while the client does not read.
+
+        Raises:
+            PanglotError: whatever ends the stream early.
+        """
+        requests = Requests(messages, self._settings.idle_s)
+        config = await requests.config()  # step 1
+        plan = plan_stream(config, self._services.catalogue, self._settings)
+        tracker = LanguageTracker(plan.options.candidates, TrackerSettings())
+        previous: Segment | None = None
+        segment_count = 0
+
+        def begin(event: SpeechStarted) -> Segment:
+            nonlocal previous, segment_count
+            name = f"{self.stream_id}/{event.segment}"
+            previous = Segment(
+                name, event.segment, event.start, self._services, plan.options, tracker, previous
+            )
+            segment_count += 1
+            return previous
+
+        listener = Listener(plan.segmenter, begin)
+        started = transcription_pb2.StreamStarted(stream_id=self.stream_id)
+        await emit(Event(started=started))
+        with _first_error():
+            async with asyncio.TaskGroup() as tasks:
+                audio = pcm_16k(plan.audio, requests.audio())  # step 2
+                listening = tasks.create_task(self._listen(audio, listener, tasks))  # step 3
+                after_end = tasks.create_task(_nothing_more(requests, listening))
+                while (segment := await self._segments.get()) is not None:
+                    async for event in segment.events():  # steps 4 to 10
+                        await emit(event)
+                ended = transcription_pb2.StreamEnded(
+                    audio_ms=milliseconds(listener.heard_samples),
+                    speech_ms=milliseconds(listener.speech_samples),
+                    segment_count=segment_count,
+                )
+                await emit(Event(ended=ended))
+                after_end.cancel()
+
+    async def _listen(
+        self,
+        audio: AsyncGenerator[Samples, None],
+        listener: Listener,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """Hear all of the stream; each segment lives in a task of its own."""
+        async with aclosing(audio) as stretches:
+            async for samples in stretches:
+                for first in range(0, len(samples), _STRETCH_SAMPLES):
+                    for segment in listener.hear(samples[first : first + _STRETCH_SAMPLES]):
+                        tasks.create_task(segment.run())
+                        await self._segments.put(segment)
+                    await asyncio.sleep(0)
+        listener.end()
+        await self._segments.put(None)
+
+
+async def _nothing_more(requests: Requests, listening: asyncio.Task[None]) -> None:
+    """Once all audio is heard, the client may only close its side."""
+    await asyncio.wait([listening])
+    await requests.nothing_more()
+
+
+@contextmanager
+def _first_error() -> Iterator[None]:
+    """What went wrong first, rather than a group of all that followed from it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

@@ -1,0 +1,30 @@
+"""What the gateway can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.settings import setting
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """Read from the environment by `common.settings.load_settings`."""
+
+    address: str = setting("PANGLOT_GATEWAY_ADDRESS", "127.0.0.1:50051", "host:port to listen on")
+    lid_address: str = setting(
+        "PANGLOT_LID_ADDRESS", "127.0.0.1:50071", "host:port of language identification"
+    )
+    redis_url: str = setting("PANGLOT_REDIS_URL", "redis://127.0.0.1:6379/0", "the registry")
+    models: str = setting("PANGLOT_MODELS", "", "directory of adapters; unset: those shipped")
+    max_streams: int = setting("PANGLOT_GATEWAY_MAX_STREAMS", 256, "streams at once", low=1)
+    idle_s: float = setting(
+        "PANGLOT_GATEWAY_IDLE_SECONDS", 30.0, "time a stream may send nothing", low=0.1
+    )
+    end_silence_ms: int = setting(
+        "PANGLOT_GATEWAY_END_SILENCE_MS", 448, "silence that ends a segment", low=100, high=5000
+    )
+    max_segment_ms: int = setting(
+        "PANGLOT_GATEWAY_MAX_SEGMENT_MS", 15_000, "longest segment", low=2000, high=28_000
+    )
+    drain_s: float = setting("PANGLOT_DRAIN_SECONDS", 10.0, "time to finish on SIGTERM", low=0)

@@ -1,0 +1,120 @@
+"""Step 6: one span to a worker and its hypotheses back; when the worker dies, to another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from panglot.v1 import asr_pb2, asr_pb2_grpc
+
+from common.audio import SAMPLE_RATE_HZ, to_wire
+from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded, PanglotError
+from gateway.segment_audio import SegmentAudio
+from gateway.workers import WorkerPool
+
+# Half a second of audio a message, when there is a backlog to replay.
+_MESSAGE_SAMPLES = SAMPLE_RATE_HZ // 2
+# A span is not given up while the fleet may still recover.
+_RETRY_S = 10.0
+_PAUSE_S = 0.1
+_FINAL_ERRORS: dict[grpc.StatusCode, type[PanglotError]] = {
+    grpc.StatusCode.NOT_FOUND: AdapterNotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: AdapterRefused,
+    grpc.StatusCode.INVALID_ARGUMENT: AdapterRefused,
+}
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place where the span may end: decode its first `n_samples` for good."""
+
+    sequence: int
+    n_samples: int
+
+
+class Span:
+    """One span of a segment in one language."""
+
+    def __init__(
+        self, span_id: str, audio: SegmentAudio, language: str, adapter: str, *, partials: bool
+    ) -> None:
+        """Recognise `audio`, as it grows, in `language` with `adapter`."""
+        self._config = asr_pb2.SpanConfig(
+            span_id=span_id, language=language, adapter=adapter, partial_results=partials
+        )
+        self._audio = audio
+        self._cut: Cut | None = None
+
+    def finalize(self, cut: Cut) -> None:
+        """Ask for the final of `cut`; one asked for before and not sent yet is forgotten."""
+        self._cut = cut
+        self._audio.wake()
+
+    async def responses(
+        self, workers: WorkerPool
+    ) -> AsyncGenerator[asr_pb2.RecognizeResponse, None]:
+        """Partials and finals, without end: the reader leaves when it has the final it wants.
+
+        Raises:
+            NoWorker, Overloaded: no worker took the span for 10 s.
+            AdapterNotFound, AdapterRefused: the worker cannot serve the adapter.
+        """
+        loop = asyncio.get_running_loop()
+        failed: set[str] = set()
+        give_up = None
+        while True:
+            try:
+                worker = workers.choose(self._config.adapter, failed)
+                stub = workers.stub(worker)
+                async with aclosing(self._attempt(stub)) as responses:
+                    async for response in responses:
+                        give_up = None
+                        yield response
+                reason = "closed"
+            except grpc.aio.AioRpcError as error:
+                if error.code() in _FINAL_ERRORS:
+                    raise _FINAL_ERRORS[error.code()](error.details()) from error
+                reason = error.code().name
+            except (NoWorker, Overloaded):
+                failed.clear()  # perhaps one of them has come back
+                if give_up is not None and loop.time() > give_up:
+                    raise
+                reason = ""
+            if reason:
+                _log.warning("worker lost", worker=worker.worker_id, status=reason)
+                failed.add(worker.worker_id)
+            else:
+                await asyncio.sleep(_PAUSE_S)
+            give_up = give_up or loop.time() + _RETRY_S
+
+    async def _attempt(
+        self, stub: asr_pb2_grpc.AsrServiceAsyncStub
+    ) -> AsyncGenerator[asr_pb2.RecognizeResponse, None]:
+        call = stub.Recognize(self._requests())
+        try:
+            async for response in call:
+                yield response
+        finally:
+            call.cancel()
+
+    async def _requests(self) -> AsyncIterator[asr_pb2.RecognizeRequest]:
+        yield asr_pb2.RecognizeRequest(config=self._config)
+        sent = 0
+        finalized = 0
+        while True:
+            cut = self._cut
+            if cut and cut.sequence != finalized and sent >= cut.n_samples:
+                finalized = cut.sequence
+                finalize = asr_pb2.Finalize(sequence=cut.sequence, sample_count=cut.n_samples)
+                yield asr_pb2.RecognizeRequest(finalize=finalize)
+            elif sent < self._audio.n_samples:
+                samples = self._audio.read(sent, sent + _MESSAGE_SAMPLES)
+                sent += len(samples)
+                yield asr_pb2.RecognizeRequest(pcm_s16le=to_wire(samples))
+            else:
+                await self._audio.changed()

