@@ -13,8 +13,8 @@ setup: .venv/.done ## virtual environment with everything in it
 .venv/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@echo "installing torch (CPU), then panglot with what it needs: a few minutes the first time"
-	$(BIN)/pip install --progress-bar on -q -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --progress-bar on -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --progress-bar on -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --progress-bar on -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup ## real clips through the whole stack, live

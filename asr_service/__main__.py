@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from common.fleet import WorkerRecord
 from common.registry import WorkerPublisher, connect
 from common.service import run_server, start
 from common.settings import load_settings
+from common.tasks import alongside
 from speech.adapters.slots import BottleneckSlots, SlotLimits
 from speech.adapters.store import AdapterStore
 from speech.base_model import load_base_model
@@ -66,7 +66,12 @@ async def run() -> None:
     loader = ThreadPoolExecutor(1, thread_name_prefix="load")
     adapters = AdapterCache(store, slots, loader, publisher.changed)
     servicer = AsrServicer(
-        engine, adapters, spans, settings, model.max_samples * 1000 // SAMPLE_RATE_HZ
+        engine,
+        adapters,
+        spans,
+        settings,
+        model.max_samples * 1000 // SAMPLE_RATE_HZ,
+        model.languages,
     )
 
     def register(server: Server) -> str:
@@ -77,13 +82,12 @@ async def run() -> None:
         spans.draining = True
         publisher.changed()
 
-    background = [asyncio.create_task(engine.run()), asyncio.create_task(publisher.run())]
     try:
-        await run_server(settings.address, register, drain_s=settings.drain_s, draining=draining)
+        async with alongside(engine.run(), publisher.run()):
+            await run_server(
+                settings.address, register, drain_s=settings.drain_s, draining=draining
+            )
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
         await publisher.withdraw()
         await adapters.close()
         loader.shutdown()

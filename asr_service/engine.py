@@ -39,6 +39,7 @@ class Engine:
         self._work = asyncio.Event()
         self._universal: list[tuple[Job, UniversalDecoding, float]] = []
         self._answering: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def recognize(
         self, span_id: str, audio: Audio, language: str, resident: Resident | None, *, final: bool
@@ -48,6 +49,8 @@ class Engine:
         Raises:
             Overloaded: the worker is shutting down.
         """
+        if self._closed:
+            raise Overloaded("the worker is shutting down")
         loop = asyncio.get_running_loop()
         now = loop.time()
         deadline = now + self._final_deadline_s
@@ -70,13 +73,15 @@ class Engine:
                 if not self._schedule and not self._universal:
                     self._work.clear()
         finally:
+            self._closed = True
             self._fail(self._schedule.clear(), Overloaded("the worker is shutting down"))
             self._fail(
                 [job for job, _, _ in self._universal], Overloaded("the worker is shutting down")
             )
             await asyncio.gather(*self._answering, return_exceptions=True)
-            self._model_thread.shutdown()
-            self._decoders.shutdown()
+            # Not waited for: a batch still in the model would hold up the event loop.
+            self._model_thread.shutdown(wait=False)
+            self._decoders.shutdown(wait=False)
 
     async def _encode(self, batch: tuple[Job, ...]) -> None:
         started = asyncio.get_running_loop().time()
@@ -111,16 +116,26 @@ class Engine:
         active = [decoding for _, decoding, _ in self._universal]
         try:
             await self._on(self._model_thread, lambda: self._model.step(active))
-            for job, decoding, started in self._universal:
-                if decoding.done:
-                    heard = await self._on(
-                        self._model_thread,
-                        lambda ended=decoding: self._model.universal_result(ended),  # type: ignore[misc]
-                    )
-                    self._answer(job, heard, started)
         except Exception as error:
             _log.exception("universal decoding failed", rows=len(active))
             self._fail([job for job, _, _ in self._universal], error)
+            return
+        for job, decoding, started in self._universal:
+            if decoding.done:
+                await self._answer_universal(job, decoding, started)
+
+    async def _answer_universal(
+        self, job: Job, decoding: UniversalDecoding, started: float
+    ) -> None:
+        try:
+            heard = await self._on(
+                self._model_thread, lambda: self._model.universal_result(decoding)
+            )
+        except Exception as error:
+            _log.exception("universal result failed", language=job.language)
+            self._fail([job], error)
+        else:
+            self._answer(job, heard, started)
 
     def _answer(self, job: Job, heard: Heard, started: float) -> None:
         if job.answer.done():

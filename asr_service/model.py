@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,11 @@ class WorkerModel:
         self._beam_size = beam_size
 
     @property
+    def languages(self) -> Collection[str]:
+        """BCP-47 tags of the universal path."""
+        return self._universal.languages.keys()
+
+    @property
     def max_samples(self) -> int:
         """Longest audio one job may have."""
         return self._encoder.max_samples
@@ -72,7 +77,9 @@ class WorkerModel:
             else:
                 states = encoded.states[row, :n_frames]
                 beam_size = self._beam_size if job.final else 1
-                rows.append(self._universal.decoding(states, job.language, beam_size))
+                rows.append(
+                    self._universal.decoding(states, len(job.audio), job.language, beam_size)
+                )
         return rows
 
     @torch.inference_mode()

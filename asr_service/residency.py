@@ -79,26 +79,28 @@ class AdapterCache:
         if key not in self._loading:
             task = asyncio.create_task(self._load(key), name=f"load {key}")
             self._loading[key] = task
-            task.add_done_callback(lambda done: self._loaded(key, done))
+            task.add_done_callback(_retrieve)
         return await asyncio.shield(self._loading[key])
-
-    def _loaded(self, key: str, task: asyncio.Task[Resident]) -> None:
-        del self._loading[key]
-        if not task.cancelled():
-            task.exception()  # whoever waits for it raises it; nobody may be left
 
     async def _load(self, key: str) -> Resident:
         loop = asyncio.get_running_loop()
-        adapter = await loop.run_in_executor(self._loader, self._store.load, key)
-        slot = await self._claim()
         try:
-            await loop.run_in_executor(self._loader, self._slots.write, slot, adapter.module)
-        except BaseException:
-            self._free.append(slot)
-            raise
-        self._residents[key] = Resident(slot, adapter.card, adapter.lexicon)
-        self._changed()
-        return self._residents[key]
+            adapter = await loop.run_in_executor(self._loader, self._store.load, key)
+            slot = await self._claim()
+            try:
+                await loop.run_in_executor(self._loader, self._slots.write, slot, adapter.module)
+            except BaseException:
+                self._free.append(slot)
+                raise
+            self._residents[key] = Resident(slot, adapter.card, adapter.lexicon)
+            self._changed()
+            return self._residents[key]
+        finally:
+            # Before anybody can evict it: who comes now finds it resident, or loads it again.
+            del self._loading[key]
+            # Whoever asked for it may have left: then the slot is there for who waits for one.
+            async with self._released:
+                self._released.notify_all()
 
     async def _claim(self) -> int:
         async with self._released:
@@ -118,3 +120,9 @@ class AdapterCache:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _retrieve(load: asyncio.Task[Resident]) -> None:
+    """Whoever waits for a load raises its error; nobody may be left."""
+    if not load.cancelled():
+        load.exception()

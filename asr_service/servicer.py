@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -16,7 +16,7 @@ from asr_service.residency import AdapterCache
 from asr_service.settings import WorkerSettings
 from asr_service.span import Answer, Finalize, Span
 from common.audio import from_wire
-from common.errors import InvalidRequest
+from common.errors import InvalidRequest, UnknownLanguage
 from common.fleet import UNIVERSAL
 from common.service import reporting
 from speech.features import SAMPLE_RATE_HZ
@@ -32,8 +32,13 @@ class AsrServicer(asr_pb2_grpc.AsrServiceServicer):
         spans: SpanCounter,
         settings: WorkerSettings,
         max_span_ms: int,
+        languages: Collection[str],
     ) -> None:
-        """Serve spans with `engine`, their adapters pinned through `adapters`."""
+        """Serve spans with `engine`, their adapters pinned through `adapters`.
+
+        `languages` are those of the universal path.
+        """
+        self._languages = languages
         self._engine = engine
         self._adapters = adapters
         self._spans = spans
@@ -50,7 +55,13 @@ class AsrServicer(asr_pb2_grpc.AsrServiceServicer):
             config = await _first(request_iterator)
             stack.enter_context(self._spans.admitted())
             resident = None
-            if config.adapter != UNIVERSAL:
+            if config.adapter == UNIVERSAL:
+                # Found out in the model, it would fail all spans of the batch.
+                if config.language not in self._languages:
+                    raise UnknownLanguage(
+                        f"config.language is {config.language!r:.64}, which {UNIVERSAL} cannot hear"
+                    )
+            else:
                 resident = await stack.enter_async_context(self._adapters.hold(config.adapter))
             interval_s = self._settings.partial_interval_s if config.partial_results else None
             span = Span(

@@ -37,6 +37,3 @@ class WorkerSettings:
         "PANGLOT_WORKER_FINAL_SECONDS", 0.5, "time in which a final should be out", low=0.05
     )
     drain_s: float = setting("PANGLOT_DRAIN_SECONDS", 10.0, "time to finish on SIGTERM", low=0)
-    metrics_port: int = setting(
-        "PANGLOT_METRICS_PORT", 0, "Prometheus endpoint; 0: none", low=0, high=65535
-    )

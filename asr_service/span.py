@@ -11,7 +11,7 @@ import numpy as np
 from asr_service.engine import Engine
 from asr_service.jobs import Audio, WorkerHypothesis
 from asr_service.residency import Resident
-from common.errors import LimitExceeded
+from common.errors import InvalidRequest, LimitExceeded
 from speech.features import SAMPLE_RATE_HZ
 
 # Below this there is nothing to hear, and features need a window's worth.
@@ -65,29 +65,36 @@ class Span:
 
         Raises:
             LimitExceeded: more audio than the encoder can take.
+            InvalidRequest: a finalize of audio that was not sent.
         """
         answers: asyncio.Queue[Answer | None] = asyncio.Queue(maxsize=8)
         reader = asyncio.create_task(self._read(requests, answers))
-        reader.add_done_callback(lambda _: self._arrived.set())
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
             await reader
         finally:
             reader.cancel()
+            while not answers.empty():  # nobody reads them now, and the reader may wait for room
+                answers.get_nowait()
             await asyncio.gather(reader, return_exceptions=True)
 
     async def _read(
         self, requests: AsyncIterator[Audio | Finalize], answers: asyncio.Queue[Answer | None]
     ) -> None:
-        partials = asyncio.create_task(self._partials(answers))
+        partials = asyncio.create_task(self._partials(answers, covered=0))
         try:
             async for request in requests:
                 if isinstance(request, Finalize):
+                    if not 0 <= request.n_samples <= self._n_samples:
+                        raise InvalidRequest(
+                            f"finalize.sample_count is {request.n_samples}: span {self._span_id} "
+                            f"holds {self._n_samples} samples"
+                        )
                     partials.cancel()
                     hypothesis = await self._decode(request.n_samples, final=True)
                     await answers.put(Answer(request.sequence, hypothesis))
-                    partials = asyncio.create_task(self._partials(answers))
+                    partials = asyncio.create_task(self._partials(answers, request.n_samples))
                 else:
                     self._append(request)
         finally:
@@ -95,17 +102,20 @@ class Span:
             await asyncio.gather(partials, return_exceptions=True)
             await answers.put(None)
 
-    async def _partials(self, answers: asyncio.Queue[Answer | None]) -> None:
+    async def _partials(self, answers: asyncio.Queue[Answer | None], covered: int) -> None:
+        """Decode whenever there is enough audio beyond the `covered` samples already answered."""
         if self._partial_interval_s is None:
             return
-        covered = self._n_samples
         wait_s = self._partial_interval_s
         while True:
             while self._n_samples - covered < wait_s * SAMPLE_RATE_HZ:
                 self._arrived.clear()
                 await self._arrived.wait()
             covered = self._n_samples
-            hypothesis = await self._decode(covered, final=False)
+            try:
+                hypothesis = await self._decode(covered, final=False)
+            except Exception:  # logged by the engine; perhaps for another row of the batch
+                continue
             await answers.put(Answer(None, hypothesis))
             took_s = (hypothesis.queue_ms + hypothesis.compute_ms) / 1000
             wait_s = max(self._partial_interval_s, took_s / _PARTIAL_DUTY)

@@ -16,7 +16,8 @@ from panglot.v1 import transcription_pb2 as pb
 from panglot.v1.transcription_pb2_grpc import TranscriptionServiceStub
 
 from client import wire
-from client.audio import AudioSource, Pacer, open_audio
+from client.audio import AudioSource, open_audio
+from client.pacing import Pacer
 from client.status import from_rpc
 from client.types import AudioFormat, Event, FileTranscript, Fleet, Language, Options
 

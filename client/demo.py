@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,11 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from client.aio import AsyncClient
-from client.audio import Pacer, open_audio
+from client.audio import open_audio
 from client.commands.fleet import fleet_table
 from client.display import Captions, LanguageColours, console
-from client.errors import AudioFileError, StackError
+from client.errors import AudioFileError, StackError, TranscriptionError
 from client.latency import SendLog, speech_end_ms
+from client.pacing import Pacer
 from client.progress import StackProgress
 from client.scoring import word_errors
 from client.stack import Stack, StackOptions
@@ -31,6 +33,8 @@ from client.types import AudioFormat, Event, Final, Options, Segment
 PIECE_MS = 100
 SILENCE_MS = 1000
 """Follows each clip, so that its last words are ended by a pause, as live."""
+PATIENCE_S = 30.0
+"""A server that has not answered so long after a clip's end never will."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,14 @@ def _clip(folder: Path, entry: dict[str, object]) -> Clip:
     return Clip(folder / str(entry["file"]), languages, str(text))
 
 
-async def run(clips: list[Clip], stack: StackOptions, server: str | None) -> bool:
+async def run(
+    clips: list[Clip], stack: StackOptions, server: str | None, picture: Path | None = None
+) -> bool:
     """Stream all clips and print the verdict; True if each came back in the right language."""
-    output, colours = console(), LanguageColours()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    output, colours = console(record=picture is not None), LanguageColours()
     candidates = tuple(sorted({tag for clip in clips for tag in clip.languages}))
     async with _server(stack, server) as address, AsyncClient(address) as client:
         output.print(f"\nListening for {', '.join(candidates)}; nobody says which it will be.\n")
@@ -103,7 +112,10 @@ async def run(clips: list[Clip], stack: StackOptions, server: str | None) -> boo
         output.print()
         output.print(table)
     output.print()
-    return _summary(output, heard)
+    right = _summary(output, heard)
+    if picture is not None:
+        output.save_svg(str(picture), title="panglot demo")
+    return right
 
 
 @asynccontextmanager
@@ -129,7 +141,7 @@ async def stream(
 
     Raises:
         AudioFileError: the clip cannot be read.
-        TranscriptionError: the server refused it.
+        TranscriptionError: the server refused it, or does not answer.
     """
     pcm, audio_format = await asyncio.to_thread(_decode, clip.path)
     speech_end = speech_end_ms(np.frombuffer(pcm, "<i2"), audio_format.sample_rate_hz)
@@ -138,12 +150,17 @@ async def stream(
     last_final_s: float | None = None
     options = Options(candidates=candidates)
     pieces = _microphone(pcm, audio_format, log)
-    async for event in client.transcribe(pieces, audio_format, options):
-        match event:
-            case Final(segment) if segment.text:
-                last_final_s = time.monotonic()
-                segments.append(segment)
-        show(event)
+    try:
+        async with asyncio.timeout(len(pcm) / 2 / audio_format.sample_rate_hz + PATIENCE_S):
+            async for event in client.transcribe(pieces, audio_format, options):
+                match event:
+                    case Final(segment) if segment.text:
+                        last_final_s = time.monotonic()
+                        segments.append(segment)
+                show(event)
+    except TimeoutError:
+        late = f"{clip.path.name}: the stream has not ended {PATIENCE_S:g} s after its audio"
+        raise TranscriptionError("DEADLINE_EXCEEDED", late) from None
     latency_ms = None
     if last_final_s is not None:
         latency_ms = 1000 * (last_final_s - log.sent_at_s(speech_end))

@@ -23,10 +23,17 @@ PALETTE = (
 WIDTH_WHEN_PIPED = 160
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console that does not squeeze tables into 80 columns when it is no terminal."""
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, width=WIDTH_WHEN_PIPED)
+def console(*, stderr: bool = False, record: bool = False) -> Console:
+    """A console that does not squeeze tables into 80 columns when it is no terminal.
+
+    Args:
+        stderr: print there rather than on stdout.
+        record: keep what is printed, for `Console.save_svg`.
+    """
+    made = Console(stderr=stderr, highlight=False, record=record)
+    if made.is_terminal:
+        return made
+    return Console(stderr=stderr, width=WIDTH_WHEN_PIPED, highlight=False, record=record)
 
 
 class LanguageColours:

@@ -14,8 +14,9 @@ Samples = npt.NDArray[np.float32]
 
 
 def to_wire(samples: Samples) -> bytes:
-    """Encode; what lies outside [-1, 1] is clipped."""
-    return (np.clip(samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()
+    """Encode; what lies outside [-1, 1) is clipped. What came from 16 bits comes back unchanged."""
+    pcm: npt.NDArray[np.int16] = (samples * 32768.0).round().clip(-32768, 32767).astype("<i2")
+    return pcm.tobytes()
 
 
 def from_wire(data: bytes) -> Samples:

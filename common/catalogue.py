@@ -52,7 +52,7 @@ class Catalogue:
             if candidate in self.languages:
                 return self.languages[candidate]
         nearest = ", ".join(f"{x.tag} ({x.name})" for x in self._nearest(tag))
-        raise UnknownLanguage(f"{field} is {tag!r}, which is not served; nearest: {nearest}")
+        raise UnknownLanguage(f"{field} is {tag!r:.64}, which is not served; nearest: {nearest}")
 
     def _nearest(self, tag: str) -> list[ServedLanguage]:
         """By distance of the languages where the tag is one, else by spelling of tag and name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_type_hints
@@ -50,10 +51,14 @@ def _parse(hint: Any, text: str, metadata: Mapping[str, Any]) -> Any:
         return text
     try:
         value = hint(text)
+        if not math.isfinite(value):  # no bound would catch NaN
+            raise ValueError
     except ValueError as error:
-        raise SettingsError(f"{name} is {text!r}: give a number ({metadata['meaning']})") from error
+        kind = "a whole number" if hint is int else "a number"
+        raise SettingsError(f"{name} is {text!r}: give {kind} ({metadata['meaning']})") from error
     low, high = metadata["low"], metadata["high"]
     if (low is not None and value < low) or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"{low} to {high}"
+        bounds = f"at most {high}" if low is None else bounds
         raise SettingsError(f"{name} is {text}: give {bounds} ({metadata['meaning']})")
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 
 from grpc.aio import Server
@@ -12,6 +11,7 @@ from common.catalogue import models_directory, read_catalogue, universal_languag
 from common.registry import FleetWatcher, connect
 from common.service import run_server, start
 from common.settings import load_settings
+from common.tasks import alongside
 from gateway.language import LanguageClient
 from gateway.segment import Services
 from gateway.servicer import TranscriptionServicer
@@ -36,12 +36,10 @@ async def run() -> None:
         transcription_pb2_grpc.add_TranscriptionServiceServicer_to_server(servicer, server)
         return transcription_pb2.DESCRIPTOR.services_by_name["TranscriptionService"].full_name
 
-    watching = asyncio.create_task(fleet.run())
     try:
-        await run_server(settings.address, register, drain_s=settings.drain_s)
+        async with alongside(fleet.run()):
+            await run_server(settings.address, register, drain_s=settings.drain_s)
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
         await services.workers.close()
         await services.lid.close()
         await redis.aclose()

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import grpc
+import numpy as np
 import structlog
 from panglot.v1 import lid_pb2, lid_pb2_grpc
 
-from common.audio import Samples, to_wire
+from common.audio import SAMPLE_RATE_HZ, Samples, to_wire
 
 # Longer and the words are late; the segment goes on in the language expected.
-_DEADLINE_S = 2.0
+_URGENT_S = 2.0
+# Nothing is expected yet: there are no words before the answer.
+_PATIENT_S = 10.0
+# The service takes no less; a word at the very end of a stream may be shorter.
+_MIN_SAMPLES = SAMPLE_RATE_HZ // 10
 # What the tracker needs to know of the rest is that it is small.
 _TOP_K = 20
 _log = structlog.get_logger()
@@ -30,14 +35,17 @@ class LanguageClient:
         )
 
     async def identify(
-        self, window: Samples, candidates: Sequence[str] | None
+        self, window: Samples, candidates: Sequence[str] | None, *, urgent: bool
     ) -> Mapping[str, float] | None:
         """Posteriors of a window by BCP-47 tag, or None when the service did not answer in time."""
+        window = np.pad(window, (0, max(0, _MIN_SAMPLES - len(window))))
         request = lid_pb2.IdentifyRequest(
             pcm_s16le=to_wire(window), candidates=candidates or (), top_k=_TOP_K
         )
         try:
-            response = await self._stub.Identify(request, timeout=_DEADLINE_S)
+            response = await self._stub.Identify(
+                request, timeout=_URGENT_S if urgent else _PATIENT_S
+            )
         except grpc.aio.AioRpcError as error:
             _log.warning("language not identified", status=error.code().name)
             return None

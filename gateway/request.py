@@ -38,6 +38,7 @@ class Requests:
         """Raise IdleStream when `messages` has nothing for `idle_s` seconds."""
         self._messages = messages
         self._idle_s = idle_s
+        self._audio_ended = asyncio.Event()
 
     async def config(self) -> transcription_pb2.StreamConfig:
         """The first message; raises InvalidRequest when it is none."""
@@ -52,13 +53,15 @@ class Requests:
         while (message := await self._next()) is not None:
             kind = message.WhichOneof("request")
             if kind == "end_of_audio":
-                return
+                break
             if kind != "audio":
                 raise InvalidRequest(f"after `config` only `audio` may come; this is {_told(kind)}")
             yield message.audio
+        self._audio_ended.set()
 
     async def nothing_more(self) -> None:
-        """Wait for the client to close its side; raises InvalidRequest if it says anything else."""
+        """After the audio the client may only close its side; raises InvalidRequest otherwise."""
+        await self._audio_ended.wait()
         async for message in self._messages:
             kind = message.WhichOneof("request")
             raise InvalidRequest(f"{_told(kind)} after `end_of_audio`: open a new stream for it")
@@ -109,7 +112,8 @@ def _options(config: transcription_pb2.StreamConfig, catalogue: Catalogue) -> Op
             found = [catalogue.find(tag, field) for tag in tags]
             candidates = tuple(language.tag for language in found)
             if len(set(candidates)) < len(candidates):
-                raise InvalidRequest(f"{field} names a language twice: {', '.join(tags)}")
+                twice = next(tag for tag in candidates if candidates.count(tag) > 1)
+                raise InvalidRequest(f"{field} names {twice!r} twice")
             if len(found) == 1:
                 return Options(fixed=found[0], candidates=None, partials=partials)
             return Options(fixed=None, candidates=candidates, partials=partials)

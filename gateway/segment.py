@@ -77,6 +77,9 @@ class Segment:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._source: SpanSource | None = None
         self._recognition: Recognition | None = None
+        self._told = False  # the client knows of this segment, so it gets a final
+        self._change_told = False
+        self._muted = False
         self._cut: int | None = None  # samples up to where the segment ends, if it does
         self._ended = asyncio.Event()
 
@@ -116,11 +119,11 @@ class Segment:
             await self._settle_language()
             self.settled.set()
             await self._deliver()
+            self._events.put_nowait(None)  # not if that failed: the stream fails, and never ends
         finally:
             self.settled.set()
             if self._recognition is not None:
                 await self._recognition.close()
-            self._events.put_nowait(None)
 
     async def _settle_language(self) -> None:
         """Step 4. Decoding never waits for a language that is expected already."""
@@ -133,10 +136,17 @@ class Segment:
         first = True
         async for n_samples, last in self._windows():
             decision = await self._identify(n_samples, new_segment=first)
+            if decision is None:
+                continue
             first = False
             # A guess on a second of speech must not void what was rightly shown.
             if self._source is None or decision.certain or last:
                 await self._adopt(decision, expected)
+        if self._source is None:
+            raise NoWorker(
+                "language identification does not answer: try again, or name the language in "
+                "config.language.fixed"
+            )
 
     async def _windows(self) -> AsyncIterator[tuple[int, bool]]:
         """Samples to judge the language by, and whether they are all there will be."""
@@ -153,28 +163,28 @@ class Segment:
                 await self.audio.changed()
         await self._ended.wait()
 
-    async def _identify(self, n_samples: int, *, new_segment: bool) -> LanguageDecision:
+    async def _identify(self, n_samples: int, *, new_segment: bool) -> LanguageDecision | None:
+        """None when the service is away and there is no better guess than what we have."""
         candidates = self._options.candidates
-        posteriors = await self._services.lid.identify(self.audio.read(0, n_samples), candidates)
+        posteriors = await self._services.lid.identify(
+            self.audio.read(0, n_samples), candidates, urgent=self._source is not None
+        )
         if posteriors is not None:
             served = self._services.catalogue.languages.keys() & posteriors.keys()
             known = {tag: posteriors[tag] for tag in served}
             return self._tracker.observe(known, milliseconds(n_samples), new_segment)
-        assumed = self._tracker.expected or (candidates[0] if candidates else None)
-        if assumed is None:
-            raise NoWorker(
-                "language identification does not answer: try again, or name the language in "
-                "config.language.fixed"
-            )
-        return LanguageDecision(assumed, 0.0, certain=False)
+        if self._source is not None or not candidates:
+            return None
+        return LanguageDecision(candidates[0], 0.0, certain=False)
 
     async def _adopt(self, decision: LanguageDecision, expected: str | None) -> None:
         language = self._services.catalogue.languages[decision.language]
         if self._source is not None and self._source.language == language.tag:
             self._source = replace(self._source, language_probability=decision.probability)
             return
-        if self._source is not None or self._number > 0:
-            self._assembler.language_changed()
+        if self._change_told:
+            self._muted = True  # the client is told once a segment; the final says what it was
+        elif expected is not None or self._told:
             change = transcription_pb2.LanguageChange(
                 segment=self._number,
                 start_ms=milliseconds(self.audio.start),
@@ -182,7 +192,9 @@ class Segment:
                 language=language.tag,
                 probability=decision.probability,
             )
-            self._events.put_nowait(Event(language_change=change))
+            self._assembler.language_changed()
+            self._tell(Event(language_change=change))
+            self._change_told = True
         await self._recognize(language, decision.probability)
 
     async def _recognize(self, language: ServedLanguage, probability: float | None) -> None:
@@ -199,11 +211,11 @@ class Segment:
             self._recognition.final(self._cut)
 
     def _show(self, hypothesis: asr_pb2.Hypothesis) -> None:
-        if self._source is None or self._events.qsize() >= _MAX_UNREAD:
+        if self._source is None or self._muted or self._events.qsize() >= _MAX_UNREAD:
             return
         transcript = self._assembler.partial(self._source, hypothesis)
         if transcript is not None:
-            self._events.put_nowait(Event(partial=transcript))
+            self._tell(Event(partial=transcript))
 
     async def _deliver(self) -> None:
         """Step 10: the final, decoded ahead if the segment ended where it had paused."""
@@ -213,6 +225,10 @@ class Segment:
         hypothesis = await self._recognition.final(self._cut)
         end = self.audio.start + self._cut
         final = self._assembler.final(self._source, hypothesis, end)
-        # Noise taken for speech has no words; a client that was shown none is told nothing.
-        if final.text or self._assembler.shown:
-            self._events.put_nowait(Event(final=final))
+        # Noise taken for speech has no words; a client that was told of none is told nothing.
+        if final.text or self._told:
+            self._tell(Event(final=final))
+
+    def _tell(self, event: Event) -> None:
+        self._told = True
+        self._events.put_nowait(event)

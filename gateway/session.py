@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
 from panglot.v1 import transcription_pb2
 
 from common.audio import SAMPLE_RATE_HZ, Samples, milliseconds
+from common.tasks import first_error
 from gateway.audio import pcm_16k
 from gateway.listener import Listener
 from gateway.request import Request, Requests, plan_stream
@@ -50,25 +51,25 @@ class Session:
         segment_count = 0
 
         def begin(event: SpeechStarted) -> Segment:
-            nonlocal previous, segment_count
+            nonlocal previous
             name = f"{self.stream_id}/{event.segment}"
             previous = Segment(
                 name, event.segment, event.start, self._services, plan.options, tracker, previous
             )
-            segment_count += 1
             return previous
 
         listener = Listener(plan.segmenter, begin)
         started = transcription_pb2.StreamStarted(stream_id=self.stream_id)
         await emit(Event(started=started))
-        with _first_error():
+        with first_error():
             async with asyncio.TaskGroup() as tasks:
                 audio = pcm_16k(plan.audio, requests.audio())  # step 2
-                listening = tasks.create_task(self._listen(audio, listener, tasks))  # step 3
-                after_end = tasks.create_task(_nothing_more(requests, listening))
+                tasks.create_task(self._listen(audio, listener, tasks))  # step 3
+                after_end = tasks.create_task(requests.nothing_more())
                 while (segment := await self._segments.get()) is not None:
                     async for event in segment.events():  # steps 4 to 10
                         await emit(event)
+                        segment_count += event.HasField("final")
                 ended = transcription_pb2.StreamEnded(
                     audio_ms=milliseconds(listener.heard_samples),
                     speech_ms=milliseconds(listener.speech_samples),
@@ -93,18 +94,3 @@ class Session:
                     await asyncio.sleep(0)
         listener.end()
         await self._segments.put(None)
-
-
-async def _nothing_more(requests: Requests, listening: asyncio.Task[None]) -> None:
-    """Once all audio is heard, the client may only close its side."""
-    await asyncio.wait([listening])
-    await requests.nothing_more()
-
-
-@contextmanager
-def _first_error() -> Iterator[None]:
-    """What went wrong first, rather than a group of all that followed from it."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -18,8 +19,8 @@ from gateway.workers import WorkerPool
 
 # Half a second of audio a message, when there is a backlog to replay.
 _MESSAGE_SAMPLES = SAMPLE_RATE_HZ // 2
-# A span is not given up while the fleet may still recover.
-_RETRY_S = 10.0
+# A span is not given up while the fleet may still recover: a worker needs some 10 s to start again.
+_RETRY_S = 30.0
 _PAUSE_S = 0.1
 _FINAL_ERRORS: dict[grpc.StatusCode, type[PanglotError]] = {
     grpc.StatusCode.NOT_FOUND: AdapterNotFound,
@@ -27,6 +28,9 @@ _FINAL_ERRORS: dict[grpc.StatusCode, type[PanglotError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: AdapterRefused,
 }
 _log = structlog.get_logger()
+
+if TYPE_CHECKING:
+    Call = grpc.aio.StreamStreamCall[asr_pb2.RecognizeRequest, asr_pb2.RecognizeResponse]
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Span:
         """Partials and finals, without end: the reader leaves when it has the final it wants.
 
         Raises:
-            NoWorker, Overloaded: no worker took the span for 10 s.
+            NoWorker, Overloaded: no worker took the span for 30 s.
             AdapterNotFound, AdapterRefused: the worker cannot serve the adapter.
         """
         loop = asyncio.get_running_loop()
@@ -95,14 +99,24 @@ class Span:
     async def _attempt(
         self, stub: asr_pb2_grpc.AsrServiceAsyncStub
     ) -> AsyncGenerator[asr_pb2.RecognizeResponse, None]:
-        call = stub.Recognize(self._requests())
+        call = stub.Recognize()
+        # Not an iterator given to the call: of one that ended by itself, gRPC forgets the sender.
+        sender = asyncio.create_task(self._send(call))
         try:
             async for response in call:
                 yield response
         finally:
+            sender.cancel()
             call.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
 
-    async def _requests(self) -> AsyncIterator[asr_pb2.RecognizeRequest]:
+    async def _send(self, call: Call) -> None:
+        # A write that fails says less than the status, which the reading side gets.
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            async for request in self._requests():
+                await call.write(request)
+
+    async def _requests(self) -> AsyncGenerator[asr_pb2.RecognizeRequest, None]:
         yield asr_pb2.RecognizeRequest(config=self._config)
         sent = 0
         finalized = 0

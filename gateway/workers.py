@@ -45,6 +45,10 @@ class WorkerPool:
                     # A worker that comes back is tried again within a second, not in two minutes.
                     ("grpc.initial_reconnect_backoff_ms", 100),
                     ("grpc.max_reconnect_backoff_ms", 1000),
+                    # One that hangs, or whose machine is gone, is noticed within 15 s.
+                    ("grpc.keepalive_time_ms", 10_000),
+                    ("grpc.keepalive_timeout_ms", 5_000),
+                    ("grpc.http2.ping_timeout_ms", 5_000),
                 ],
             )
         return asr_pb2_grpc.AsrServiceStub(self._channels[worker.address])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +11,7 @@ from panglot.v1 import lid_pb2, lid_pb2_grpc
 from common.audio import Samples
 from common.service import run_server, start
 from common.settings import load_settings
+from common.tasks import alongside
 from lid_service.batcher import Batcher, Posteriors
 from lid_service.servicer import LidServicer
 from lid_service.settings import LidSettings
@@ -36,12 +36,8 @@ async def run() -> None:
         lid_pb2_grpc.add_LanguageIdServiceServicer_to_server(servicer, server)
         return lid_pb2.DESCRIPTOR.services_by_name["LanguageIdService"].full_name
 
-    batching = asyncio.create_task(batcher.run())
-    try:
+    async with alongside(batcher.run()):
         await run_server(settings.address, register, drain_s=settings.drain_s)
-    finally:
-        batching.cancel()
-        await asyncio.gather(batching, return_exceptions=True)
 
 
 if __name__ == "__main__":

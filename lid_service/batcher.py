@@ -39,10 +39,17 @@ class Batcher:
         self._identify = identify
         self._max_rows = max_rows
         self._waiting: asyncio.Queue[_Window] = asyncio.Queue(max_waiting)
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lid")
 
     async def identify(self, samples: Samples) -> Posteriors:
-        """Posterior of one window over all languages; raises Overloaded when too many wait."""
+        """Posterior of one window over all languages.
+
+        Raises:
+            Overloaded: too many windows wait, or the service is shutting down.
+        """
+        if self._closed:
+            raise Overloaded("the service is shutting down")
         window = _Window(samples, asyncio.get_running_loop().create_future())
         try:
             self._waiting.put_nowait(window)
@@ -64,12 +71,13 @@ class Batcher:
                 if batch:
                     await self._answer(batch)
         finally:
+            self._closed = True
             while not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             for window in batch:
                 if not window.answer.done():
                     window.answer.set_exception(Overloaded("the service is shutting down"))
-            self._thread.shutdown()
+            self._thread.shutdown(wait=False)  # a batch in the model would hold up the loop
 
     async def _answer(self, batch: list[_Window]) -> None:
         loop = asyncio.get_running_loop()

@@ -38,7 +38,9 @@ class LidServicer(lid_pb2_grpc.LanguageIdServiceServicer):
                 )
             for tag in request.candidates:
                 if tag not in self._languages:
-                    raise UnknownLanguage(f"candidates: {tag!r} is not a language this model knows")
+                    raise UnknownLanguage(
+                        f"candidates: {tag!r:.64} is not a language this model knows"
+                    )
             top_k = request.top_k if request.HasField("top_k") else _DEFAULT_TOP_K
             if top_k < 1:
                 raise InvalidRequest(f"top_k is {top_k}: give 1 or more")

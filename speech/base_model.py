@@ -70,16 +70,22 @@ def load_base_model(name: str = EMBEDDED, cache: Path | None = None) -> BaseMode
     transformers_logging.disable_progress_bar()  # half a second is not worth a bar
     directory = _directory(name, cache or default_cache())
     try:
-        whisper = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
+        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
+            directory, dtype=torch.float32, output_loading_info=True
+        )
+        whisper, found = loaded
+        if found["missing_keys"]:  # it would be left random, with no more than a warning
+            raise ValueError(f"no weights for {sorted(found['missing_keys'])[:3]}")
         generation = GenerationConfig.from_pretrained(directory)
-    except (OSError, ValueError) as error:
+        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    except Exception as error:  # safetensors and tokenizers raise kinds of their own
         raise ModelNotFound(f"base model {name!r} holds no readable Whisper model") from error
     whisper.requires_grad_(False).eval()
     return BaseModel(
         name=name,
         fingerprint=fingerprint(whisper.model.encoder),
         whisper=whisper,
-        tokenizer=Tokenizer.from_file(str(directory / "tokenizer.json")),
+        tokenizer=tokenizer,
         generation=generation,
     )
 

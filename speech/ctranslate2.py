@@ -121,7 +121,10 @@ def _variable(file: BinaryIO) -> tuple[str, Tensor]:
 
 def _string(file: BinaryIO) -> str:
     (length,) = _unpack(file, "<H")
-    return file.read(length).rstrip(b"\0").decode()
+    data = file.read(length)
+    if len(data) < length:
+        raise ValueError("the file ends within a string")
+    return data.rstrip(b"\0").decode()
 
 
 def _unpack(file: BinaryIO, layout: str) -> tuple[int, ...]:

@@ -6,8 +6,9 @@ from tokenizers import Tokenizer
 
 from common.errors import ModelNotFound
 
-# Whisper's codes are ISO 639-1 but for one withdrawn tag.
-_TO_BCP47 = {"jw": "jv"}
+# Whisper's codes are BCP-47 in its standard form but for a withdrawn tag and one that CLDR replaces;
+# the catalogue, too, has its tags in that form, and both must say the same of one language.
+_TO_BCP47 = {"jw": "jv", "tl": "fil"}
 _FROM_BCP47 = {tag: code for code, tag in _TO_BCP47.items()}
 
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})

@@ -36,10 +36,13 @@ from speech.adapters.card import LexiconSettings
 from speech.arpa import load_kenlm, unigrams
 from speech.ctc import BLANK, LogProbs
 
-RESCUE_NATS = 7.0
+RESCUE_NATS = 15.0
 """A word whose letters lose more than this against the best letters is replaced by those."""
+SPACING_NATS = 2.0
+"""What a word boundary costs where none was heard, or leaving one out where one was."""
 BOOST = 2.0
 """Added to the log10 probability of each word of a boosted phrase."""
+_UNHEARD_NATS = 3.0
 _UNKNOWN_BOOSTED = -5.0
 _SEPARATOR = " "
 _UNKNOWN = "<unk>"
@@ -76,6 +79,7 @@ class LexiconDecoder:
             raise AdapterRefused("an adapter with a lexicon needs a word separator, ' '")
         self._class_of = {symbol: number for number, symbol in enumerate(vocabulary)}
         self._separator = self._class_of[_SEPARATOR]
+        self._apostrophe = self._class_of.get("'", -1)
         self._settings = settings
         self._unigrams = unigrams(arpa)
         self._dictionary = Dictionary([*self._unigrams, _UNKNOWN])
@@ -129,19 +133,35 @@ class LexiconDecoder:
             [],
             False,
         )
-        emissions = self._with_end(log_probs)
+        emissions, held = self._emissions(log_probs)
         found = decoder.decode(emissions.ctypes.data, *emissions.shape)
         if not found:
             return _collapse(log_probs.argmax(axis=1), self._separator)
         # One token per frame, between one for the start and one for the end.
         frames = np.asarray(found[0].tokens[1 : len(log_probs) + 1], dtype=np.int64)
-        return _collapse(_rescue(log_probs, frames, self._separator), self._separator)
+        frames[held & (frames == self._separator)] = self._apostrophe
+        return _collapse(
+            _rescue(log_probs, emissions[:-1], frames, self._separator), self._separator
+        )
 
-    def _with_end(self, log_probs: LogProbs) -> LogProbs:
-        """Append a frame that can only be a separator or blank: the last word has to end too."""
-        end = np.full((1, log_probs.shape[1]), _IMPOSSIBLE, dtype=np.float32)
-        end[0, [BLANK, self._separator]] = 0.0
-        return np.ascontiguousarray(np.concatenate([log_probs, end]), dtype=np.float32)
+    def _emissions(self, log_probs: LogProbs) -> tuple[LogProbs, npt.NDArray[np.bool_]]:
+        """Log-probabilities as the search needs them, and the frames where they were changed.
+
+        A frame is appended that can only be a separator or blank: the last word has to end too.
+        And where an apostrophe is held for several frames, a separator may stand for it after the
+        first: the search cannot repeat the last letter of a word, except for the separator.
+        """
+        emissions = np.full((len(log_probs) + 1, log_probs.shape[1]), _IMPOSSIBLE, np.float32)
+        emissions[:-1] = log_probs
+        # Where words end is for the lexicon to say, more than for the ear.
+        blank, separator = log_probs[:, BLANK], log_probs[:, self._separator]
+        emissions[:-1, BLANK] = np.maximum(blank, separator - SPACING_NATS)
+        emissions[:-1, self._separator] = np.maximum(separator, blank - SPACING_NATS)
+        emissions[-1, [BLANK, self._separator]] = 0.0
+        apostrophe = log_probs.argmax(axis=1) == self._apostrophe
+        held = apostrophe & np.concatenate(([False], apostrophe[:-1]))
+        emissions[:-1][held, self._separator] = log_probs[held, self._apostrophe]
+        return emissions, held
 
     def _search(self, boosted: frozenset[str]) -> _Search:
         with self._lock:
@@ -205,7 +225,7 @@ class _Boosted(LM):  # type: ignore[misc]
 
 
 def _rescue(
-    log_probs: LogProbs, frames: npt.NDArray[np.int64], separator: int
+    log_probs: LogProbs, emissions: LogProbs, frames: npt.NDArray[np.int64], separator: int
 ) -> npt.NDArray[np.int64]:
     """Replace words that are far from what was heard by the letters that were heard.
 
@@ -215,9 +235,12 @@ def _rescue(
         separator: class that ends a word.
     """
     best = log_probs.argmax(axis=1)
-    loss = log_probs.max(axis=1) - np.take_along_axis(log_probs, frames[:, None], axis=1)[:, 0]
+    loss = emissions.max(axis=1) - np.take_along_axis(emissions, frames[:, None], axis=1)[:, 0]
     mixed = frames.copy()
-    bounds = [-1, *np.flatnonzero(frames == separator).tolist(), len(frames)]
+    # A separator that was not heard may have been made up to fit two words into one.
+    doubt = log_probs.max(axis=1) - log_probs[:, separator]
+    heard = (frames == separator) & (doubt < _UNHEARD_NATS)
+    bounds = [-1, *np.flatnonzero(heard).tolist(), len(frames)]
     for before, after in itertools.pairwise(bounds):
         word = slice(before + 1, after)
         if loss[word].sum() > RESCUE_NATS:

@@ -30,9 +30,11 @@ _TAIL_SAMPLES = SAMPLE_RATE_HZ // 2
 _TOKENS_PER_SECOND = 25
 # Text that compresses better than this is a loop (openai/whisper, `compression_ratio_threshold`).
 _MAX_COMPRESSION = 2.4
-# openai/whisper: `no_speech_threshold` and `logprob_threshold`, both must say so.
+# openai/whisper: `no_speech_threshold` and `logprob_threshold`, both must say so. Its -1 for the
+# latter lets through the "you" that this model hears in digital silence, at -0.7; the first is above
+# 0.7 for silence and noise, and below 0.2 for speech.
 _NO_SPEECH = 0.6
-_LOW_LOG_PROB = -1.0
+_LOW_LOG_PROB = -0.5
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,18 @@ class UniversalRecognizer:
         # Everything from here on is a marker, not text.
         self.first_special = self.end
 
-    def decoding(self, states: Tensor, language: str, beam_size: int = 5) -> UniversalDecoding:
-        """Begin one utterance: float `[n_frames, d_model]`, BCP-47 language the model knows."""
-        return UniversalDecoding(self, states, language, beam_size)
+    def decoding(
+        self, states: Tensor, n_samples: int, language: str, beam_size: int = 5
+    ) -> UniversalDecoding:
+        """Begin one utterance.
+
+        Args:
+            states: float `[n_frames, d_model]`, from audio that was `padded`.
+            n_samples: of the audio before that; no word ends later.
+            language: BCP-47 tag that the model knows.
+            beam_size: hypotheses kept at each step.
+        """
+        return UniversalDecoding(self, states, n_samples, language, beam_size)
 
     @torch.inference_mode()
     def recognize(
@@ -92,7 +103,7 @@ class UniversalRecognizer:
     ) -> UniversalHypothesis:
         """One utterance from float32 `[n_samples]` at 16 kHz, up to 30 s, to its text."""
         encoded = encoder(*encoder.features([padded(audio)]))
-        decoding = self.decoding(encoded.states[0], language, beam_size)
+        decoding = self.decoding(encoded.states[0], len(audio), language, beam_size)
         while not decoding.done:
             decoding.step()
         return decoding.result()
@@ -102,12 +113,18 @@ class UniversalDecoding:
     """Beam search over one utterance. Call `step` until `done`, then `result`."""
 
     def __init__(
-        self, recognizer: UniversalRecognizer, states: Tensor, language: str, beam_size: int
+        self,
+        recognizer: UniversalRecognizer,
+        states: Tensor,
+        n_samples: int,
+        language: str,
+        beam_size: int,
     ) -> None:
         """See `UniversalRecognizer.decoding`."""
         self._of = recognizer
         self._language = language
         self._beam_size = beam_size
+        self._end_ms = n_samples * 1000 // SAMPLE_RATE_HZ
         self._memory = recognizer.runner.memory(states)
         token = token_id(recognizer.tokenizer, f"<|{from_bcp47(language)}|>")
         self._prompt = (recognizer.start, token, *recognizer.task)
@@ -178,8 +195,10 @@ class UniversalDecoding:
     def _timed(self, tokens: list[int], log_probs: tuple[float, ...]) -> tuple[TimedWord, ...]:
         sequence = torch.tensor([*self._prompt, *tokens])
         attention = self._of.runner.attention(sequence, self._memory).numpy()
-        starts = _first_frames(attention[len(self._prompt) - 1 : -1])
-        ends = [*starts[1:], self._memory.n_frames]
+        # A row is the step that chose the next token; the last one chose the end, and ends the last
+        # word: without it that word would take all of the silence behind it.
+        starts = _first_frames(attention[len(self._prompt) - 1 :])
+        ends = starts[1:]
         words = []
         for first, last in self._word_bounds(tokens):
             text = self._of.tokenizer.decode(tokens[first:last]).strip()
@@ -187,8 +206,8 @@ class UniversalDecoding:
                 words.append(
                     TimedWord(
                         text=text,
-                        start_ms=int(starts[first]) * FRAME_MS,
-                        end_ms=int(ends[last - 1]) * FRAME_MS,
+                        start_ms=min(starts[first] * FRAME_MS, self._end_ms),
+                        end_ms=min(ends[last - 1] * FRAME_MS, self._end_ms),
                         confidence=float(np.exp(np.mean(log_probs[first:last]))),
                     )
                 )
@@ -202,8 +221,7 @@ class UniversalDecoding:
             piece = self._of.tokenizer.decode(tokens[first : index + 1])
             if piece.endswith("\ufffd"):
                 continue
-            last = self._of.tokenizer.decode(tokens[first : index + 1])
-            opens = last.startswith(" ") or not bounds or self._language in UNSPACED
+            opens = piece.startswith(" ") or not bounds or self._language in UNSPACED
             if opens:
                 bounds.append((first, index + 1))
             else:

@@ -16,6 +16,10 @@ def command(
         Path, typer.Option(help="List of clips with references.", show_default=False)
     ] = CLIPS,
     workers: Annotated[int, typer.Option(min=1, help="How many recognise speech.")] = 2,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Also save what is printed as a picture."),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Use this running server; start nothing."),
@@ -30,5 +34,9 @@ def command(
     from client.stack import StackOptions  # noqa: PLC0415
 
     stack = StackOptions(workers=workers, port=0)
-    if not asyncio.run(demo.run(demo.read_clips(clips), stack, server)):
+    try:
+        right = asyncio.run(demo.run(demo.read_clips(clips), stack, server, picture))
+    except asyncio.CancelledError:  # SIGTERM; everything is stopped by now
+        raise typer.Exit(143) from None
+    if not right:
         raise typer.Exit(1)

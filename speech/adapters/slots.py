@@ -44,6 +44,7 @@ class BottleneckSlots:
     def __init__(self, limits: SlotLimits, d_model: int, n_layers: int, dtype: torch.dtype) -> None:
         """Allocate `limits.n_slot` slots, all of them the identity."""
         self.limits = limits
+        self._d_model = d_model
         n = limits.n_slot + 1
         rank, vocab = limits.max_rank, limits.max_vocab
 
@@ -73,9 +74,16 @@ class BottleneckSlots:
         """Put `adapter` into `slot` (1 to `n_slot`); no batch in flight may use that slot.
 
         Raises:
-            AdapterRefused: wider, or with a larger vocabulary, than the slots were made for.
+            AdapterRefused: wider, or with a larger vocabulary, than the slots were made for; or made
+                for an encoder of another width or depth.
         """
         shape = adapter.shape
+        n_layers = len(self._blocks) // len(SITES)
+        if shape.d_model != self._d_model or not set(shape.layers) <= set(range(n_layers)):
+            raise AdapterRefused(
+                f"adapter of width {shape.d_model} for layers {list(shape.layers)}: the encoder is "
+                f"{self._d_model} wide and has layers 0 to {n_layers - 1}"
+            )
         if shape.rank > self.limits.max_rank or shape.n_vocab > self.limits.max_vocab:
             raise AdapterRefused(
                 f"adapter of rank {shape.rank} with {shape.n_vocab} symbols: the slots take rank "

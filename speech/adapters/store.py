@@ -5,6 +5,7 @@ Reading verifies everything a slot relies on, so that nothing half right is ever
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from speech.adapters.card import (
     read_card,
 )
 from speech.lexicon import LexiconDecoder
+
+_NAME = re.compile(r"\w[\w.-]{0,100}")
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ class AdapterStore:
             AdapterNotFound: no card says that id and version.
             AdapterRefused: checksum, base encoder, tensor names, shapes or values do not fit.
         """
-        directory = self._directory / key.partition("@")[0]
-        if not (directory / CARD_FILE).is_file():
+        name = key.partition("@")[0]
+        directory = self._directory / name
+        # A key comes over the wire: it names a directory of the store and nothing beyond it.
+        if not _NAME.fullmatch(name) or not (directory / CARD_FILE).is_file():
             raise AdapterNotFound(f"no adapter {key} in the store")
         card = read_card(directory)
         if card.key != key:
@@ -70,6 +75,11 @@ class AdapterStore:
             )
         tensors = self._tensors(card, check_file(card, directory / WEIGHTS_FILE, card.sha256))
         shape = BottleneckShape(self._d_model, card.rank, card.layers, len(card.vocabulary))
+        if not 0 < shape.rank <= shape.d_model or not shape.n_vocab:
+            raise AdapterRefused(
+                f"adapter {key}: rank {shape.rank} with {shape.n_vocab} symbols: its card must say "
+                f"1 to {shape.d_model}, and one symbol or more"
+            )
         module = BottleneckAdapter(shape)
         _check_shapes(card, module, tensors)
         module.load_state_dict({name: value.float() for name, value in tensors.items()})

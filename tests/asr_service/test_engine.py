@@ -1,0 +1,249 @@
+"""The worker's life: every job is answered or failed, and the model is never shared."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from asr_service.engine import Engine
+from asr_service.jobs import Audio, WorkerHypothesis
+from asr_service.schedule import Schedule
+from common.errors import Overloaded
+from tests.asr_service.fakes import POISON, RESIDENT, UNDECODABLE, FakeModel, running, saying
+
+
+def made(max_rows: int = 4) -> tuple[Engine, FakeModel]:
+    model = FakeModel()
+    return Engine(model, Schedule(max_rows, 10**7), final_deadline_s=0.5), model
+
+
+def ctc(engine: Engine, audio: Audio, *, final: bool = True) -> asyncio.Task[WorkerHypothesis]:
+    return asyncio.create_task(engine.recognize("s", audio, "it", RESIDENT, final=final))
+
+
+def universal(engine: Engine, n_steps: int) -> asyncio.Task[WorkerHypothesis]:
+    audio = saying(n_steps)
+    return asyncio.create_task(engine.recognize("u", audio, "it", None, final=True))
+
+
+async def outcome(awaitable: Awaitable[WorkerHypothesis]) -> str:
+    """The text, or the kind of error."""
+    try:
+        return (await asyncio.wait_for(awaitable, 10)).text
+    except Exception as error:
+        return type(error).__name__
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_the_answer_says_what_was_heard() -> None:
+    engine, _ = made()
+    async with running(engine):
+        heard = await ctc(engine, saying(4, 8000))
+    assert heard.text == "c"
+    assert [(word.text, word.start_ms, word.end_ms) for word in heard.words] == [("c", 0, 100)]
+    assert heard.audio_ms == 500
+    assert 0 <= heard.queue_ms < 5000
+    assert 0 < heard.compute_ms < 5000
+    assert heard.confidence == pytest.approx(1)
+
+
+async def test_silence_has_no_confidence() -> None:
+    engine, _ = made()
+    async with running(engine):
+        heard = await ctc(engine, saying(0))
+    assert (heard.text, heard.words, heard.confidence) == ("", (), 0.0)
+
+
+async def test_jobs_that_wait_share_a_batch() -> None:
+    engine, model = made(max_rows=4)
+    tasks = [ctc(engine, saying(2 + number)) for number in range(6)]
+    async with running(engine):
+        await asyncio.gather(*tasks)
+    assert [len(batch) for batch in model.batches] == [4, 2]
+    assert "".join([(await task).text for task in tasks]) == "abcdef"
+
+
+async def test_every_job_is_answered_or_failed() -> None:
+    engine, _ = made(max_rows=3)
+    luck = random.Random(3)
+    tasks = []
+    async with running(engine):
+        for number in range(60):
+            match luck.randrange(6):
+                case 0:
+                    tasks.append(ctc(engine, POISON))
+                case 1:
+                    tasks.append(ctc(engine, UNDECODABLE))
+                case 2 | 3:
+                    tasks.append(universal(engine, 1 + number % 7))
+                case _:
+                    tasks.append(ctc(engine, saying(3), final=number % 2 == 0))
+            if luck.random() < 0.3:
+                await asyncio.sleep(0.002)
+            if luck.random() < 0.2:
+                luck.choice(tasks).cancel()
+        done, pending = await asyncio.wait(tasks, timeout=20)
+        assert not pending
+        found = {await outcome(task) for task in done if not task.cancelled()}
+        assert found == {"b", "universal", "RuntimeError", "ValueError"}
+        assert await outcome(ctc(engine, saying(2))) == "a"
+
+
+async def test_a_failing_batch_fails_alone() -> None:
+    engine, model = made(max_rows=2)
+    tasks = [ctc(engine, POISON), ctc(engine, saying(2)), ctc(engine, saying(3))]
+    async with running(engine):
+        assert [await outcome(task) for task in tasks] == ["RuntimeError", "RuntimeError", "b"]
+        assert await outcome(ctc(engine, saying(4))) == "c"
+    assert len(model.batches) == 3
+
+
+async def test_what_cannot_be_decoded_fails_alone() -> None:
+    engine, model = made(max_rows=2)
+    tasks = [ctc(engine, UNDECODABLE), ctc(engine, saying(2))]
+    async with running(engine):
+        first, second = [await outcome(task) for task in tasks]
+    assert first == "ValueError"
+    assert second == "a"
+    assert len(model.batches) == 1
+
+
+async def test_cancelled_jobs_never_reach_the_model() -> None:
+    engine, model = made(max_rows=1)
+    model.gate.clear()
+    async with running(engine):
+        first = ctc(engine, saying(2))
+        await model.entered()
+        second, third = ctc(engine, saying(3)), ctc(engine, saying(4))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        assert await outcome(third) == "c"
+        assert await outcome(first) == "a"
+    assert [int(batch[0].audio[0]) for batch in model.batches] == [2, 4]
+
+
+async def test_a_job_cancelled_in_the_model_harms_no_other() -> None:
+    engine, model = made()
+    model.gate.clear()
+    tasks = [ctc(engine, saying(2)), ctc(engine, saying(3)), universal(engine, 2)]
+    async with running(engine):
+        await model.entered()
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        assert await outcome(tasks[1]) == "b"
+        assert await outcome(ctc(engine, saying(4))) == "c"
+
+
+async def test_a_cancelled_universal_decoding_is_stepped_no_further() -> None:
+    engine, model = made()
+    async with running(engine):
+        task = universal(engine, 100_000)
+        await model.entered(3)
+        task.cancel()
+        await asyncio.sleep(0.02)
+        steps = model.calls.count("step")
+        await asyncio.sleep(0.05)
+        assert model.calls.count("step") <= steps + 1
+        assert await outcome(ctc(engine, saying(2))) == "a"
+
+
+async def test_a_batch_waits_for_one_universal_step_at_most() -> None:
+    engine, model = made()
+    async with running(engine):
+        long = universal(engine, 100_000)
+        await model.entered(4)
+        for _ in range(10):
+            before = len(model.calls)
+            task = ctc(engine, saying(2))
+            await asyncio.sleep(0)  # submitted; a step may be under way, and is in `calls` already
+            assert await outcome(task) == "a"
+            assert model.calls[before:].index("encode") <= 1
+        assert not long.done()
+        steps = model.calls.count("step")
+        await until(lambda: model.calls.count("step") > steps)
+        long.cancel()
+
+
+async def test_a_steady_stream_of_batches_does_not_starve_the_universal_path() -> None:
+    engine, model = made(max_rows=1)
+    tasks = [ctc(engine, saying(2)) for _ in range(30)]
+    async with running(engine):
+        slow = universal(engine, 5)
+        assert await outcome(slow) == "universal"
+        await asyncio.gather(*tasks)
+    first = model.calls.index("step")
+    assert model.calls[first : first + 10].count("step") >= 4
+
+
+async def test_universal_decodings_share_their_steps() -> None:
+    engine, model = made()
+    tasks = [universal(engine, count) for count in (3, 5, 4)]
+    async with running(engine):
+        assert [await outcome(task) for task in tasks] == ["universal"] * 3
+    assert model.calls.count("step") <= 6
+
+
+async def test_a_failing_step_fails_its_decodings_and_the_engine_goes_on() -> None:
+    engine, model = made()
+    model.fail_steps = True
+    async with running(engine):
+        assert await outcome(universal(engine, 3)) == "RuntimeError"
+        model.fail_steps = False
+        assert await outcome(universal(engine, 3)) == "universal"
+        assert await outcome(ctc(engine, saying(2))) == "a"
+
+
+async def test_a_failing_result_fails_alone() -> None:
+    engine, model = made()
+    model.fail_results = True
+    tasks = [universal(engine, 2), universal(engine, 2), universal(engine, 9)]
+    async with running(engine):
+        found = [await outcome(task) for task in tasks]
+    assert found == ["RuntimeError", "universal", "universal"]
+
+
+async def test_shutdown_fails_the_rest() -> None:
+    engine, model = made(max_rows=2)
+    async with running(engine) as loop:
+        stepping = universal(engine, 100_000)
+        await model.entered(3)
+        model.gate.clear()
+        await asyncio.sleep(0.02)
+        tasks = [stepping, *(ctc(engine, saying(2)) for _ in range(5))]
+        await asyncio.sleep(0)
+        loop.cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        assert [await outcome(task) for task in tasks] == ["Overloaded"] * 6
+
+
+async def test_shutdown_within_a_batch() -> None:
+    engine, model = made()
+    model.gate.clear()
+    async with running(engine) as loop:
+        task = ctc(engine, saying(2))
+        await model.entered()
+        loop.cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        assert await outcome(task) == "Overloaded"
+
+
+async def test_after_shutdown_nothing_is_accepted() -> None:
+    engine, _ = made()
+    async with running(engine):
+        pass
+    with pytest.raises(Overloaded, match="shutting down"):
+        await asyncio.wait_for(engine.recognize("s", saying(2), "it", RESIDENT, final=True), 5)

@@ -1,0 +1,265 @@
+"""Both clients against a gateway on a real socket: order, content, errors, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from panglot.v1 import transcription_pb2 as pb
+
+from client import (
+    AsyncClient,
+    AudioFormat,
+    Client,
+    Encoding,
+    Ended,
+    Event,
+    FileTranscript,
+    Final,
+    LanguageChange,
+    Options,
+    Partial,
+    ServerUnreachable,
+    Started,
+    TranscriptionError,
+)
+from tests.client.fake_gateway import FakeGateway, Requests, Responses, fake_gateway
+
+AWAY = "127.0.0.1:1"
+
+
+def heard(client_kind: str, address: str, audio: list[bytes], **how: object) -> list[Event]:
+    """All events of a stream, by the blocking or the asynchronous client."""
+    audio_format, options = how.get("audio_format"), how.get("options")
+    assert audio_format is None or isinstance(audio_format, AudioFormat)
+    assert options is None or isinstance(options, Options)
+    if client_kind == "blocking":
+        with Client(address) as client:
+            return list(client.transcribe(audio, audio_format, options))
+
+    async def run() -> list[Event]:
+        async with AsyncClient(address) as client:
+            return [event async for event in client.transcribe(audio, audio_format, options)]
+
+    return asyncio.run(run())
+
+
+def heard_in_file(client_kind: str, address: str, path: Path | str) -> FileTranscript:
+    """A file's transcript by either client."""
+    if client_kind == "blocking":
+        with Client(address) as client:
+            return client.transcribe_file(path)
+
+    async def run() -> FileTranscript:
+        async with AsyncClient(address) as client:
+            return await client.transcribe_file(path)
+
+    return asyncio.run(run())
+
+
+both = pytest.mark.parametrize("kind", ["blocking", "async"])
+
+
+@both
+def test_events_come_in_order_and_complete(kind: str, gateway: FakeGateway) -> None:
+    events = heard(kind, gateway.address, [b"\1\2" * 800, b"", b"\3\4" * 800])
+    assert [type(event) for event in events] == [
+        Started,
+        Partial,
+        Final,
+        LanguageChange,
+        Final,
+        Ended,
+    ]
+    last = events[4]
+    assert isinstance(last, Final)
+    assert last.segment.text == "hola a todos"
+    assert last.segment.words[2].confidence == 0.875
+    assert last.segment.language_probability is None
+    assert events[3] == LanguageChange(1, 1000, "en", "es", 0.75)
+    assert gateway.audio == b"\1\2" * 800 + b"\3\4" * 800
+
+
+@both
+def test_configuration_reaches_the_server(kind: str, gateway: FakeGateway) -> None:
+    audio_format = AudioFormat(Encoding.MULAW, 8000, 2)
+    options = Options(candidates=("en", "es"), partial_results=False, end_silence_ms=300)
+    heard(kind, gateway.address, [b"\0"], audio_format=audio_format, options=options)
+    config = gateway.config
+    assert config.audio.encoding == pb.AUDIO_ENCODING_MULAW
+    assert (config.audio.sample_rate_hz, config.audio.channel_count) == (8000, 2)
+    assert list(config.language.candidates.languages) == ["en", "es"]
+    assert (config.partial_results, config.end_silence_ms) == (False, 300)
+    assert not config.HasField("max_segment_ms")
+
+
+@both
+def test_large_pieces_are_sent_in_several_messages(kind: str, gateway: FakeGateway) -> None:
+    heard(kind, gateway.address, [bytes(150_000)])
+    assert gateway.message_sizes == [65_536, 65_536, 18_928]
+
+
+@both
+def test_file_becomes_transcript(kind: str, gateway: FakeGateway, wav: Path) -> None:
+    transcript = heard_in_file(kind, gateway.address, wav)
+    assert (transcript.file, transcript.duration_ms) == (str(wav), 1250)
+    assert [segment.language for segment in transcript.segments] == ["en", "es"]
+    assert gateway.config.audio.sample_rate_hz == 16_000
+    assert len(gateway.audio) == 40_000
+    assert max(gateway.message_sizes) == 3200
+
+
+@both
+def test_status_of_the_server_is_raised(kind: str) -> None:
+    def refuse(_: FakeGateway, __: Requests, context: grpc.ServicerContext) -> Responses:
+        if context.is_active():
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "language: no such language: xx")
+        yield pb.TranscribeResponse()
+
+    with fake_gateway(refuse) as gateway, pytest.raises(TranscriptionError) as raised:
+        heard(kind, gateway.address, [bytes(3200)] * 100)
+    assert raised.value.code == "INVALID_ARGUMENT"
+    assert raised.value.message == "language: no such language: xx"
+
+
+@both
+def test_status_arrives_also_in_the_middle_of_writing(kind: str) -> None:
+    def give_up(_: FakeGateway, requests: Requests, context: grpc.ServicerContext) -> Responses:
+        yield pb.TranscribeResponse(started=pb.StreamStarted(stream_id="s"))
+        for _request in zip(range(20), requests, strict=False):
+            pass
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much audio")
+
+    with fake_gateway(give_up) as gateway:
+        for _ in range(30):
+            with pytest.raises(TranscriptionError) as raised:
+                heard(kind, gateway.address, [bytes(32_000)] * 100)
+            assert (raised.value.code, raised.value.message) == (
+                "RESOURCE_EXHAUSTED",
+                "too much audio",
+            )
+
+
+@both
+def test_nothing_at_the_address(kind: str, wav: Path) -> None:
+    with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1:1; start one with `panglot serve`"):
+        heard_in_file(kind, AWAY, wav)
+
+
+@both
+def test_stream_that_breaks_off_is_no_transcript(kind: str, wav: Path) -> None:
+    def stop_early(_: FakeGateway, requests: Requests, __: grpc.ServicerContext) -> Responses:
+        yield pb.TranscribeResponse(started=pb.StreamStarted(stream_id="s"))
+
+    with fake_gateway(stop_early) as gateway, pytest.raises(TranscriptionError, match="too early"):
+        heard_in_file(kind, gateway.address, wav)
+
+
+def test_what_the_source_raises_is_raised(gateway: FakeGateway) -> None:
+    def broken() -> Iterator[bytes]:
+        yield bytes(3200)
+        raise ValueError("the microphone fell off")
+
+    with Client(gateway.address) as client, pytest.raises(ValueError, match="fell off"):
+        list(client.transcribe(broken()))
+
+
+async def test_what_the_async_source_raises_is_raised(gateway: FakeGateway) -> None:
+    started = asyncio.Event()
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield bytes(3200)
+        await started.wait()
+        raise ValueError("the microphone fell off")
+
+    async def listen(client: AsyncClient) -> None:
+        async for _ in client.transcribe(broken()):
+            started.set()
+
+    async with AsyncClient(gateway.address) as client:
+        with pytest.raises(ValueError, match="fell off"):
+            await listen(client)
+    assert await asyncio.to_thread(gateway.cancelled.wait, 5)
+
+
+async def test_cancelling_the_task_cancels_the_stream(gateway: FakeGateway) -> None:
+    started = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(320)
+            await asyncio.sleep(0.01)
+
+    async def listen(client: AsyncClient) -> None:
+        async for _ in client.transcribe(endless()):
+            started.set()
+
+    async with AsyncClient(gateway.address) as client:
+        task = asyncio.create_task(listen(client))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(gateway.cancelled.wait, 5)
+
+
+def test_leaving_the_loop_cancels_the_stream(gateway: FakeGateway) -> None:
+    silence = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        while not silence.wait(0.01):
+            yield bytes(320)
+
+    with Client(gateway.address) as client:
+        events = client.transcribe(endless())
+        assert isinstance(next(events), Started)
+        events.close()  # type: ignore[attr-defined]
+        assert gateway.cancelled.wait(5)
+    silence.set()
+
+
+def test_slow_server_holds_the_source_back() -> None:
+    release, taken = threading.Event(), []
+
+    def stall(_: FakeGateway, requests: Requests, __: grpc.ServicerContext) -> Responses:
+        yield pb.TranscribeResponse(started=pb.StreamStarted(stream_id="s"))
+        release.wait(5)
+
+    def audio() -> Iterator[bytes]:
+        for number in range(1000):
+            taken.append(number)
+            yield bytes(60_000)
+
+    with fake_gateway(stall) as gateway, Client(gateway.address) as client:
+        events = client.transcribe(audio())
+        next(events)
+        threading.Event().wait(0.2)
+        assert len(taken) < 500
+        release.set()
+        list(events)
+
+
+def test_blocking_languages_and_fleet(gateway: FakeGateway) -> None:
+    with Client(gateway.address) as client:
+        languages, fleet = client.languages(), client.fleet()
+    assert [(each.tag, each.held_out_wer) for each in languages] == [("en", 0.125), ("cy", None)]
+    assert fleet.workers[0].resident_adapters == ("es-asterisk@1", "en-asterisk@1")
+    assert not fleet.registry_available
+
+
+async def test_async_languages_and_fleet(gateway: FakeGateway) -> None:
+    async with AsyncClient(gateway.address) as client:
+        assert [each.name for each in await client.languages()] == ["English", "Welsh"]
+        assert (await client.fleet()).workers[0].memory_bytes == 512 * 2**20
+    async with AsyncClient(AWAY) as client:
+        with pytest.raises(ServerUnreachable):
+            await client.fleet()
+
+
+def test_language_and_candidates_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        Options(language="en", candidates=("es",))
