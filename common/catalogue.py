@@ -15,6 +15,8 @@ import structlog
 from common.errors import UnknownLanguage
 from common.fleet import UNIVERSAL
 
+# What the tables of macrolanguages leave apart, and speech recognition need not.
+_SAME = {"nb": "no"}
 _log = structlog.get_logger()
 
 
@@ -115,7 +117,9 @@ def _fallbacks(tag: str) -> tuple[str, ...]:
         parsed = langcodes.get(tag)
     except ValueError:
         return ()
-    return (parsed.to_tag(), parsed.language or "")
+    # The macrolanguage too: `cmn` is served as `zh`.
+    macro = langcodes.get(langcodes.standardize_tag(tag, macro=True)).language or ""
+    return (parsed.to_tag(), parsed.language or "", macro, _SAME.get(macro, ""))
 
 
 def _name(tag: str) -> str:

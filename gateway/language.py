@@ -28,7 +28,12 @@ class LanguageClient:
     def __init__(self, address: str) -> None:
         """Connect, when first needed, to `host:port`."""
         self._channel = grpc.aio.insecure_channel(
-            address, options=[("grpc.max_reconnect_backoff_ms", 1000)]
+            address,
+            options=[
+                ("grpc.max_reconnect_backoff_ms", 1000),
+                # All instances behind the name, not the first one that answered.
+                ("grpc.lb_policy_name", "round_robin"),
+            ],
         )
         self._stub: lid_pb2_grpc.LanguageIdServiceAsyncStub = lid_pb2_grpc.LanguageIdServiceStub(
             self._channel

@@ -150,17 +150,21 @@ class Segment:
 
     async def _windows(self) -> AsyncIterator[tuple[int, bool]]:
         """Samples to judge the language by, and whether they are all there will be."""
-        judged = 0
-        while judged < _WINDOW_SAMPLES[-1]:
-            goal = next(window for window in _WINDOW_SAMPLES if window > judged)
-            heard = self.audio.n_samples if self._cut is None else self._cut
-            if heard >= goal or (self._cut is not None and self._cut > judged):
-                judged = min(heard, goal)
-                yield judged, judged == self._cut or judged == _WINDOW_SAMPLES[-1]
+        judged, longest = 0, _WINDOW_SAMPLES[-1]
+        while judged < longest:
+            cut = self._cut
+            # A file comes faster than it is judged: then by all that is there.
+            reached = [n for n in _WINDOW_SAMPLES if judged < n <= self.audio.n_samples]
+            if cut is not None and cut > judged:
+                judged = min(cut, longest)
+            elif cut is None and reached:
+                judged = reached[-1]
             elif self._ended.is_set():
                 return
             else:
                 await self.audio.changed()
+                continue
+            yield judged, judged in (cut, longest)
         await self._ended.wait()
 
     async def _identify(self, n_samples: int, *, new_segment: bool) -> LanguageDecision | None:

@@ -45,11 +45,11 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
                 raise Overloaded(
                     f"this gateway has {self._settings.max_streams} streams: try again later"
                 )
-            session = Session(self._services, self._settings)
+            session = Session(self._services, self._settings, context.write)
             self._n_streams += 1
             try:
                 with structlog.contextvars.bound_contextvars(stream=session.stream_id):
-                    await session.run(request_iterator, context.write)
+                    await session.run(request_iterator)
             finally:
                 self._n_streams -= 1
 

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from panglot.v1 import transcription_pb2
 
 from common.audio import SAMPLE_RATE_HZ, Samples, milliseconds
+from common.errors import CorruptAudio, IdleStream
 from common.tasks import first_error
 from gateway.audio import pcm_16k
 from gateway.listener import Listener
@@ -28,17 +29,21 @@ _STRETCH_SAMPLES = SAMPLE_RATE_HZ // 5
 class Session:
     """One stream."""
 
-    def __init__(self, services: Services, settings: GatewaySettings) -> None:
-        """Serve a stream with `services`."""
+    def __init__(
+        self,
+        services: Services,
+        settings: GatewaySettings,
+        emit: Callable[[Event], Awaitable[None]],
+    ) -> None:
+        """Serve a stream; `emit` sends one event and waits while the client does not read."""
+        self._write = emit
         self.stream_id = secrets.token_hex(6)
         self._services = services
         self._settings = settings
         self._segments: asyncio.Queue[Segment | None] = asyncio.Queue(_MAX_SEGMENTS_AHEAD)
 
-    async def run(
-        self, messages: AsyncIterator[Request], emit: Callable[[Event], Awaitable[None]]
-    ) -> None:
-        """The whole of it; `emit` sends one event and waits while the client does not read.
+    async def run(self, messages: AsyncIterator[Request]) -> None:
+        """The whole of it.
 
         Raises:
             PanglotError: whatever ends the stream early.
@@ -60,22 +65,24 @@ class Session:
 
         listener = Listener(plan.segmenter, begin)
         started = transcription_pb2.StreamStarted(stream_id=self.stream_id)
-        await emit(Event(started=started))
+        await self._emit(Event(started=started))
         with first_error():
             async with asyncio.TaskGroup() as tasks:
                 audio = pcm_16k(plan.audio, requests.audio())  # step 2
-                tasks.create_task(self._listen(audio, listener, tasks))  # step 3
+                listening = tasks.create_task(self._listen(audio, listener, tasks))  # step 3
                 after_end = tasks.create_task(requests.nothing_more())
                 while (segment := await self._segments.get()) is not None:
                     async for event in segment.events():  # steps 4 to 10
-                        await emit(event)
+                        await self._emit(event)
                         segment_count += event.HasField("final")
+                if (damage := await listening) is not None:
+                    raise damage
                 ended = transcription_pb2.StreamEnded(
                     audio_ms=milliseconds(listener.heard_samples),
                     speech_ms=milliseconds(listener.speech_samples),
                     segment_count=segment_count,
                 )
-                await emit(Event(ended=ended))
+                await self._emit(Event(ended=ended))
                 after_end.cancel()
 
     async def _listen(
@@ -83,14 +90,31 @@ class Session:
         audio: AsyncGenerator[Samples, None],
         listener: Listener,
         tasks: asyncio.TaskGroup,
-    ) -> None:
-        """Hear all of the stream; each segment lives in a task of its own."""
-        async with aclosing(audio) as stretches:
-            async for samples in stretches:
-                for first in range(0, len(samples), _STRETCH_SAMPLES):
-                    for segment in listener.hear(samples[first : first + _STRETCH_SAMPLES]):
-                        tasks.create_task(segment.run())
-                        await self._segments.put(segment)
-                    await asyncio.sleep(0)
+    ) -> CorruptAudio | None:
+        """Hear all of the stream; each segment lives in a task of its own.
+
+        Returns:
+            What broke the audio off, to be told once all that was heard before is delivered.
+        """
+        damage = None
+        try:
+            async with aclosing(audio) as stretches:
+                async for samples in stretches:
+                    for first in range(0, len(samples), _STRETCH_SAMPLES):
+                        for segment in listener.hear(samples[first : first + _STRETCH_SAMPLES]):
+                            tasks.create_task(segment.run())
+                            await self._segments.put(segment)
+                        await asyncio.sleep(0)
+        except CorruptAudio as error:
+            damage = error
         listener.end()
         await self._segments.put(None)
+        return damage
+
+    async def _emit(self, event: Event) -> None:
+        idle_s = self._settings.idle_s
+        try:
+            async with asyncio.timeout(idle_s):
+                await self._write(event)
+        except TimeoutError as error:
+            raise IdleStream(f"no event was read for {idle_s:g} s: read while you send") from error

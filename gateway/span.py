@@ -14,6 +14,7 @@ from panglot.v1 import asr_pb2, asr_pb2_grpc
 
 from common.audio import SAMPLE_RATE_HZ, to_wire
 from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded, PanglotError
+from common.status import ServerStatus
 from gateway.segment_audio import SegmentAudio
 from gateway.workers import WorkerPool
 
@@ -22,6 +23,8 @@ _MESSAGE_SAMPLES = SAMPLE_RATE_HZ // 2
 # A span is not given up while the fleet may still recover: a worker needs some 10 s to start again.
 _RETRY_S = 30.0
 _PAUSE_S = 0.1
+# Speech that takes a worker down is not tried on all of the fleet.
+_MAX_LOST = 3
 _FINAL_ERRORS: dict[grpc.StatusCode, type[PanglotError]] = {
     grpc.StatusCode.NOT_FOUND: AdapterNotFound,
     grpc.StatusCode.FAILED_PRECONDITION: AdapterRefused,
@@ -39,6 +42,10 @@ class Cut:
 
     sequence: int
     n_samples: int
+
+
+class _WorkerLostError(Exception):
+    """Another worker may do better."""
 
 
 class Span:
@@ -65,25 +72,25 @@ class Span:
         """Partials and finals, without end: the reader leaves when it has the final it wants.
 
         Raises:
-            NoWorker, Overloaded: no worker took the span for 30 s.
+            NoWorker, Overloaded: no worker took the span for 30 s, or three died of it.
             AdapterNotFound, AdapterRefused: the worker cannot serve the adapter.
         """
         loop = asyncio.get_running_loop()
         failed: set[str] = set()
         give_up = None
+        n_lost = 0
         while True:
+            answered = False
             try:
                 worker = workers.choose(self._config.adapter, failed)
                 stub = workers.stub(worker)
                 async with aclosing(self._attempt(stub)) as responses:
                     async for response in responses:
-                        give_up = None
+                        answered, give_up = True, None
                         yield response
                 reason = "closed"
-            except grpc.aio.AioRpcError as error:
-                if error.code() in _FINAL_ERRORS:
-                    raise _FINAL_ERRORS[error.code()](error.details()) from error
-                reason = error.code().name
+            except _WorkerLostError as error:
+                reason = str(error)
             except (NoWorker, Overloaded):
                 failed.clear()  # perhaps one of them has come back
                 if give_up is not None and loop.time() > give_up:
@@ -92,6 +99,9 @@ class Span:
             if reason:
                 _log.warning("worker lost", worker=worker.worker_id, status=reason)
                 failed.add(worker.worker_id)
+                n_lost += answered
+                if n_lost == _MAX_LOST:
+                    raise NoWorker(f"{n_lost} workers were lost while recognising this speech")
             else:
                 await asyncio.sleep(_PAUSE_S)
             give_up = give_up or loop.time() + _RETRY_S
@@ -100,11 +110,17 @@ class Span:
         self, stub: asr_pb2_grpc.AsrServiceAsyncStub
     ) -> AsyncGenerator[asr_pb2.RecognizeResponse, None]:
         call = stub.Recognize()
+        status = ServerStatus(call)
         # Not an iterator given to the call: of one that ended by itself, gRPC forgets the sender.
         sender = asyncio.create_task(self._send(call))
         try:
             async for response in call:
                 yield response
+        except grpc.aio.AioRpcError as error:
+            code, details = status.behind(error)
+            if code in _FINAL_ERRORS:
+                raise _FINAL_ERRORS[code](details) from error
+            raise _WorkerLostError(code.name) from error
         finally:
             sender.cancel()
             call.cancel()

@@ -136,6 +136,7 @@ def _embedded(cache: Path) -> Path:
         scratch = Path(tempfile.mkdtemp(prefix="converting-", dir=cache))
         try:
             _convert(scratch)
+            scratch.chmod(0o755)  # made for us alone; the cache may be shared
             try:
                 scratch.rename(target)
             except OSError:

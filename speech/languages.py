@@ -6,8 +6,8 @@ from tokenizers import Tokenizer
 
 from common.errors import ModelNotFound
 
-# Whisper's codes are BCP-47 in its standard form but for a withdrawn tag and one that CLDR replaces;
-# the catalogue, too, has its tags in that form, and both must say the same of one language.
+# Whisper's codes are BCP-47 in its standard form but for one tag that is withdrawn, and one that
+# CLDR replaces. The catalogue has its tags in that form: both must call a language the same.
 _TO_BCP47 = {"jw": "jv", "tl": "fil"}
 _FROM_BCP47 = {tag: code for code, tag in _TO_BCP47.items()}
 

@@ -31,8 +31,8 @@ _TOKENS_PER_SECOND = 25
 # Text that compresses better than this is a loop (openai/whisper, `compression_ratio_threshold`).
 _MAX_COMPRESSION = 2.4
 # openai/whisper: `no_speech_threshold` and `logprob_threshold`, both must say so. Its -1 for the
-# latter lets through the "you" that this model hears in digital silence, at -0.7; the first is above
-# 0.7 for silence and noise, and below 0.2 for speech.
+# latter lets through the "you" that this model hears in digital silence, at -0.7. The first is
+# above 0.7 for silence and noise, and below 0.2 for the speech in `tests/audio`.
 _NO_SPEECH = 0.6
 _LOW_LOG_PROB = -0.5
 

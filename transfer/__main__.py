@@ -1,8 +1,9 @@
-"""`python -m transfer`: prepare speech, train an adapter, evaluate and publish it."""
+"""`panglot data|train|evaluate`: prepare speech, train an adapter, evaluate and publish it."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from common.errors import PanglotError
+from common.errors import InvalidRequest, PanglotError
 from speech.adapters.card import Accuracy, ErrorRate, LexiconSettings
 from speech.adapters.store import AdapterStore
 from speech.base_model import load_base_model
@@ -40,8 +41,10 @@ from transfer.train import train as train_adapter
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Teach Panglot a language: prepare, then train, then evaluate.",
+    help="Teach Panglot a language: data prepare, then train, then evaluate.",
 )
+data_app = typer.Typer(no_args_is_help=True, help="Speech to teach with.")
+app.add_typer(data_app, name="data")
 console = Console()
 
 Languages = Annotated[list[str], typer.Argument(help=f"Language tags, of: {' '.join(LANGUAGES)}.")]
@@ -53,7 +56,8 @@ Manifest = Annotated[
     Path | None, typer.Option(help="JSONL manifest of your own; default: what prepare wrote.")
 ]
 
-@app.command()
+
+@data_app.command()
 def prepare(languages: Languages, data: Data = Path("data")) -> None:
     """Download free speech with transcripts, check it, and split it by text into a manifest."""
     table = Table("language", "train", "development", "held out", "left out")
@@ -70,6 +74,7 @@ def prepare(languages: Languages, data: Data = Path("data")) -> None:
         )
         prepared.manifest.with_suffix(".rejected.tsv").write_text(rejected, encoding="utf-8")
     console.print(table)
+
 
 @app.command()
 def train(
@@ -90,12 +95,11 @@ def train(
     models: Models = Path("models"),
 ) -> None:
     """Train an adapter on a manifest's training clips; an interrupted run goes on where it was."""
-    first, _, last = layers.partition("-")
     settings = TrainSettings(
         epochs=epochs,
         learning_rate=learning_rate,
         rank=rank,
-        layers=tuple(range(int(first) - 1, int(last or first))),
+        layers=_layers(layers),
         seed=seed,
     )
     base = load_base_model(settings.base_model)
@@ -108,8 +112,9 @@ def train(
     record = train_adapter(base, clips, language, settings, runs / language, source)
     console.print(
         f"{language}: {record.steps} steps, development WER {record.development_wer:.3f}, "
-        f"CER {record.development_cer:.3f} (greedy). Next: python -m transfer evaluate {language}"
+        f"CER {record.development_cer:.3f} (greedy). Next: panglot evaluate {language}"
     )
+
 
 @app.command()
 def evaluate(
@@ -146,6 +151,15 @@ def evaluate(
     console.print(_report(verdicts, tuned))
     console.print(f"published {card.key} in {models / language}; served by: {card.served_by}")
 
+
+def _layers(text: str) -> tuple[int, ...]:
+    """`3-6` → (2, 3, 4, 5)."""
+    match = re.fullmatch(r"([1-9]\d*)(?:-([1-9]\d*))?", text)
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        raise InvalidRequest(f"--layers {text!r}: give a range counted from 1, such as 3-6")
+    return tuple(range(int(match[1]) - 1, int(match[2] or match[1])))
+
+
 def _report(verdicts: list[Verdict], tuned: LexiconSettings) -> Table:
     title = f"held out; LM weight {tuned.lm_weight:g}, word score {tuned.word_score:g}"
     table = Table("clips", "path", "WER", "CER", title=title)
@@ -162,16 +176,19 @@ def _report(verdicts: list[Verdict], tuned: LexiconSettings) -> Table:
             table.add_row(f"{source or 'all'} ({len(part)})", name, *rates)
     return table
 
+
 def _rate(rate: ErrorRate) -> str:
     return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
+
 
 def main() -> None:
     """Run the command line; our own errors are one line, not a traceback."""
     try:
-        app(prog_name="python -m transfer")
+        app(prog_name="panglot")
     except PanglotError as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}")
         sys.exit(1)
+
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from wordfreq import top_n_list, zipf_frequency
+from wordfreq import available_languages, top_n_list, zipf_frequency
 
 from transfer.text import normalise
 
@@ -64,10 +64,10 @@ def build_lexicon(texts: Sequence[str], language: str, vocabulary: Sequence[str]
 
 def _general_words(language: str, training: Mapping[str, int]) -> dict[str, float]:
     """Words of the language at large with their probabilities."""
-    try:
-        listed = top_n_list(language, N_WORDS)
-    except LookupError:
+    # For others it would offer the words of a related language.
+    if language not in available_languages():
         return {}
+    listed = top_n_list(language, N_WORDS)
     frequencies: dict[str, float] = {}
     for entry in listed:
         for word in words_of(normalise(entry, language), language):

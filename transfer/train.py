@@ -75,8 +75,12 @@ def train(
     device = default_device()
     encoder = WhisperSharedEncoder(base.whisper.model.encoder).to(device).eval()
 
+    if max(settings.layers) >= encoder.n_layers:
+        raise InvalidRequest(f"the encoder of {base.name} has {encoder.n_layers} layers")
     training = [clip for clip in clips if clip.split == "train"]
     development = [clip for clip in clips if clip.split == "development"]
+    if not (training and development):
+        raise InvalidRequest("the manifest needs clips of split 'train' and of 'development'")
     vocabulary = vocabulary_of(clip.text for clip in training)
     shape = BottleneckShape(encoder.d_model, settings.rank, settings.layers, len(vocabulary))
     adapter = BottleneckAdapter(shape).to(device)

@@ -74,8 +74,8 @@ class BottleneckSlots:
         """Put `adapter` into `slot` (1 to `n_slot`); no batch in flight may use that slot.
 
         Raises:
-            AdapterRefused: wider, or with a larger vocabulary, than the slots were made for; or made
-                for an encoder of another width or depth.
+            AdapterRefused: wider, or with a larger vocabulary, than the slots were made for;
+                or made for an encoder of another width or depth.
         """
         shape = adapter.shape
         n_layers = len(self._blocks) // len(SITES)

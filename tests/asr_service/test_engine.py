@@ -39,7 +39,7 @@ async def outcome(awaitable: Awaitable[WorkerHypothesis]) -> str:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 it is of another thread
             await asyncio.sleep(0.005)
 
 

@@ -188,7 +188,7 @@ async def test_a_waiter_that_gives_up_harms_no_other(one: Cache) -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_slot_whose_caller_left_goes_to_who_waits_for_one(one: Cache, fails: bool) -> None:
-    """`a` is being written when its only caller leaves; `b` has been loaded and waits for a slot."""
+    """`a` is being written when its only caller leaves; `b` is loaded and waits for a slot."""
     loading, queued, writing, written = (threading.Event() for _ in range(4))
 
     def load(key: str) -> None:

@@ -77,13 +77,13 @@ def test_one_changed_weight_changes_the_fingerprint(directory: Path, copy: Path)
 def test_no_such_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     name = str(tmp_path / "nowhere")
-    with pytest.raises(ModelNotFound, match="nowhere.*neither a directory nor a hub id"):
+    with pytest.raises(ModelNotFound, match=r"nowhere.*neither a directory nor a hub id"):
         load_base_model(name)
 
 
 def test_a_directory_without_a_tokenizer(copy: Path) -> None:
     (copy / "tokenizer.json").unlink()
-    with pytest.raises(ModelNotFound, match="has no tokenizer.json"):
+    with pytest.raises(ModelNotFound, match=r"has no tokenizer\.json"):
         load_base_model(str(copy))
 
 

@@ -55,6 +55,15 @@ def test_a_row_of_a_batch_equals_the_utterance_alone(
 
 
 @torch.inference_mode()
+def test_what_stands_beyond_a_row_is_not_heard() -> None:
+    features, lengths = ENCODER.features([noise(3000), noise(9000)])
+    clean = ENCODER(features, lengths)
+    features[0, :, int(lengths[0]) :] = 7.0
+    found = ENCODER(features, lengths)
+    assert torch.equal(found.states[clean.mask], clean.states[clean.mask])
+
+
+@torch.inference_mode()
 def test_rows_of_a_batch_on_the_real_model(base: BaseModel, clip: Callable[[str], Tensor]) -> None:
     encoder = WhisperSharedEncoder(base.whisper.model.encoder)
     audio = [clip("fr-2.flac"), clip("en-3.flac")[:9_999], clip("ru-2.flac")]

@@ -103,7 +103,7 @@ def test_a_key_cannot_leave_the_store(store: AdapterStore, tmp_path: Path) -> No
 
 def test_missing_weights(store: AdapterStore, tmp_path: Path) -> None:
     (tmp_path / "it" / "adapter.safetensors").unlink()
-    with pytest.raises(AdapterNotFound, match="it@1 has no adapter.safetensors"):
+    with pytest.raises(AdapterNotFound, match=r"it@1 has no adapter\.safetensors"):
         store.load("it@1")
 
 
@@ -230,5 +230,5 @@ def test_a_card_makes_the_round_trip(tmp_path: Path) -> None:
 
 
 def test_no_card(tmp_path: Path) -> None:
-    with pytest.raises(AdapterNotFound, match="has no card.json"):
+    with pytest.raises(AdapterNotFound, match=r"has no card\.json"):
         read_card(tmp_path)

@@ -234,6 +234,14 @@ async def test_refused(stack: RunningStack, case: str) -> None:
     assert "ended" not in outcome.kinds
 
 
+async def test_an_adapter_that_is_refused_is_not_asked_for_again(stack: RunningStack) -> None:
+    lost = stack.log("gateway").count("worker lost")
+    send, code, _ = REFUSED["a language whose adapter is broken"]
+    outcomes = await asyncio.gather(*(talk(stack.address, send()) for _ in range(8)))
+    assert {outcome.code.name for outcome in outcomes} == {code}
+    assert stack.log("gateway").count("worker lost") == lost
+
+
 async def test_a_stream_is_refused_at_once_while_its_client_holds_it_open(
     stack: RunningStack,
 ) -> None:

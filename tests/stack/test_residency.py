@@ -7,7 +7,7 @@ import asyncio
 from client.types import Fleet
 from tests.stack.adapters import RANDOM, adapter_id
 from tests.stack.clips import clip
-from tests.stack.running import WORKERS, RunningStack
+from tests.stack.running import RunningStack
 from tests.stack.talking import END, check_protocol, configuration, pieces, talk
 
 FIRST, SECOND = RANDOM
@@ -32,11 +32,13 @@ async def test_the_next_stream_goes_where_the_adapter_is(stack: RunningStack) ->
         assert [final.adapter for final in outcome.finals] == [adapter_id(FIRST)]
         assert [final.language for final in outcome.finals] == [FIRST]
         # Loaded once, and then warm.
-        fleet = await stack.until(
-            lambda fleet: _asked(fleet) == (hits + number, misses + 1),  # noqa: B023 used at once
+        await stack.until(
+            lambda fleet: (
+                _asked(fleet) == (hits + number, misses + 1)  # noqa: B023 used at once
+                and len(_holders(fleet, FIRST)) == 1
+            ),
             "the worker that had the adapter was not chosen",
         )
-        assert len(_holders(fleet, FIRST)) == 1
 
 
 async def test_languages_share_the_workers(stack: RunningStack) -> None:
@@ -53,6 +55,4 @@ async def test_languages_share_the_workers(stack: RunningStack) -> None:
     # One adapter's output does not depend on what else is in the batch.
     assert outcomes[0].text == outcomes[3].text
     assert outcomes[1].text == outcomes[4].text
-    fleet = await stack.fleet()
-    assert len(fleet.workers) == WORKERS
-    assert _holders(fleet, SECOND)
+    await stack.until(lambda fleet: bool(_holders(fleet, SECOND)), "nobody holds the adapter")
