@@ -197,3 +197,35 @@ async def test_without_identification_and_candidates_there_is_no_language() -> N
     async with stream(candidates=None) as speaking:
         with pytest.raises(NoWorker, match=r"config\.language\.fixed"):
             await speaking.segment(2)
+
+
+class DyingWorker(asr_pb2_grpc.AsrServiceServicer):
+    """Answers once and is gone."""
+
+    def __init__(self) -> None:
+        self.n_calls = 0
+
+    async def Recognize(  # noqa: N802
+        self, requests: AsyncIterator[asr_pb2.RecognizeRequest], context: WorkerContext
+    ) -> AsyncIterator[asr_pb2.RecognizeResponse]:
+        self.n_calls += 1
+        async for request in requests:
+            if request.HasField("pcm_s16le"):
+                yield asr_pb2.RecognizeResponse(partial=asr_pb2.Hypothesis())
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+
+async def test_speech_that_takes_workers_down_is_not_tried_for_ever() -> None:
+    server = grpc.aio.server()
+    worker = DyingWorker()
+    asr_pb2_grpc.add_AsrServiceServicer_to_server(worker, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    speaking = Stream(f"127.0.0.1:{port}", FakeLid("en", "en"), TAGS)
+    try:
+        with pytest.raises(NoWorker, match="3 workers were lost"):
+            await speaking.segment(1)
+    finally:
+        await speaking.workers.close()
+        await server.stop(None)
+    assert worker.n_calls == 3

@@ -308,7 +308,7 @@ class Transcript(_message.Message):
     ADAPTER_FIELD_NUMBER: _builtins.int
     LANGUAGE_PROBABILITY_FIELD_NUMBER: _builtins.int
     segment: _builtins.int
-    """Counts segments from 0."""
+    """Counts segments from 0; those in which no words were heard leave a gap."""
     start_ms: _builtins.int
     end_ms: _builtins.int
     text: _builtins.str
@@ -439,6 +439,7 @@ class StreamEnded(_message.Message):
     audio_ms: _builtins.int
     speech_ms: _builtins.int
     segment_count: _builtins.int
+    """Segments that had a `final`."""
     def __init__(
         self,
         *,

@@ -63,10 +63,11 @@ class TranscriptionServiceServicer:
         (closing the sending side means the same). Anything after `end_of_audio` is refused with
         INVALID_ARGUMENT.
 
-        Responses, in this order: one `started`; then for each segment of speech any number of
-        `partial`, at most one `language_change` and exactly one `final`; at last one `ended`.
+        Responses, in this order: one `started`; then for each segment in which words were heard any
+        number of `partial`, at most one `language_change` and exactly one `final`; at last one `ended`.
         Segments follow one another: the first event of a segment comes after the `final` of the one
-        before it.
+        before it. Where an error ends the stream, what was heard before the audio broke off has been
+        told, and there is no `ended`.
 
         Every time is in milliseconds from the first sample of the stream.
         """

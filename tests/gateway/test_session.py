@@ -1,0 +1,74 @@
+"""A whole stream in one process: what is told, and in which order, when the audio breaks off."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from panglot.v1 import transcription_pb2
+
+from client.audio import open_audio
+from common.catalogue import Catalogue, ServedLanguage
+from common.errors import CorruptAudio, IdleStream
+from common.fleet import UNIVERSAL
+from gateway.language import LanguageClient
+from gateway.segment import Event, Services
+from gateway.session import Session
+from gateway.settings import GatewaySettings
+from gateway.workers import WorkerPool
+from tests.gateway.test_segment import FakeLid, stream
+
+CLIP = Path(__file__).parents[1] / "audio" / "en-1.flac"
+Request = transcription_pb2.TranscribeRequest
+
+
+async def messages(pcm: bytes) -> AsyncIterator[Request]:
+    """A stream in English, then `pcm`."""
+    audio = transcription_pb2.AudioFormat(
+        encoding=transcription_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=16_000
+    )
+    english = transcription_pb2.LanguageSelection(fixed="en")
+    yield Request(config=transcription_pb2.StreamConfig(audio=audio, language=english))
+    yield Request(audio=pcm)
+
+
+def services(workers: WorkerPool) -> Services:
+    """English by whatever worker there is."""
+    languages = {"en": ServedLanguage("en", "English", UNIVERSAL, None)}
+    return Services(Catalogue(languages), workers, cast(LanguageClient, FakeLid()))
+
+
+def speech() -> bytes:
+    """A clip of somebody speaking, s16le at 16 kHz."""
+    with open_audio(CLIP) as source:
+        return b"".join(source)
+
+
+async def test_what_was_heard_before_damage_is_told_before_the_damage() -> None:
+    events: list[Event] = []
+
+    async def emit(event: Event) -> None:
+        events.append(event)
+
+    async with stream() as speaking:
+        session = Session(services(speaking.workers), GatewaySettings(), emit)
+        with pytest.raises(CorruptAudio, match="middle of a sample"):
+            await session.run(messages(speech() + b"\0"))
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds[-1] == "final"
+    assert "ended" not in kinds
+
+
+async def test_a_client_that_never_reads_is_given_up() -> None:
+    async def emit(event: Event) -> None:
+        if event.WhichOneof("event") != "started":
+            raise TimeoutError  # what the time limit makes of waiting
+
+    async with stream() as speaking:
+        settings = replace(GatewaySettings(), idle_s=5.0)
+        session = Session(services(speaking.workers), settings, emit)
+        with pytest.raises(IdleStream, match="no event was read for 5 s"):
+            await session.run(messages(speech()))
