@@ -86,7 +86,7 @@ def align(log_probs: LogProbs, symbols: Sequence[int]) -> Path | None:
     path = np.empty(n_frames, dtype=np.int64)
     for frame in range(n_frames - 1, -1, -1):
         path[frame] = (state - 1) // 2 if state % 2 else -1
-        state -= step[frame, state]
+        state -= int(step[frame, state])
     return Path(tuple(symbols), path)
 
 

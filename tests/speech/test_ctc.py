@@ -127,3 +127,12 @@ def test_words_are_those_of_the_text_in_order(classes: str) -> None:
     aligned = align(log_probs, path.symbols)
     assert aligned is not None
     assert timed_words(log_probs, aligned, VOCABULARY) == words
+
+
+def test_a_long_sentence_is_aligned() -> None:
+    symbols = [1 + index % 3 for index in range(300)]
+    log_probs = np.full((300, 4), -9.0, np.float32)
+    log_probs[np.arange(300), symbols] = 0.0
+    path = align(log_probs, symbols)
+    assert path is not None
+    assert path.frames.tolist() == list(range(300))
