@@ -87,6 +87,7 @@ async def _offline(
         "audio_s": round(audio_ms / 1000, 1),
         "took_s": round(took_s, 1),
         "times_real_time": round(audio_ms / 1000 / took_s, 1),
+        "real_time_factor": round(took_s / (audio_ms / 1000), 3),
     }
 
 
@@ -112,6 +113,7 @@ def _claims(heard: list[Heard], offline: list[dict[str, Any]], fleet: Fleet) -> 
         "unanswered": sum(each.latency_ms is None for each in heard),
         "right_language": round(mean(each.languages == each.clip.languages for each in heard), 3),
         "wer": round(sum(e for e, _ in errors) / sum(n for _, n in errors), 3),
+        "real_time_factor_one_sender": offline[0]["real_time_factor"],
         "times_real_time_one_sender": offline[0]["times_real_time"],
         "times_real_time_four_senders": offline[1]["times_real_time"],
         "worker_memory_mib": round(max(worker.memory_bytes for worker in fleet.workers) / 2**20),

@@ -18,7 +18,8 @@ from speech.base_model import BaseModel
 from speech.ctc import TimedWord
 from speech.encoder import FRAME_MS, WhisperSharedEncoder
 from speech.features import SAMPLE_RATE_HZ
-from speech.languages import UNSPACED, from_bcp47, model_languages, token_id
+from speech.languages import from_bcp47, model_languages, token_id
+from speech.token_words import first_frames, word_bounds
 from speech.whisper_decoder import Past, WhisperDecoderRunner
 
 MAX_TOKENS = 220
@@ -197,10 +198,10 @@ class UniversalDecoding:
         attention = self._of.runner.attention(sequence, self._memory).numpy()
         # A row is the step that chose the next token; the last one chose the end, and ends the last
         # word: without it that word would take all of the silence behind it.
-        starts = _first_frames(attention[len(self._prompt) - 1 :])
+        starts = first_frames(attention[len(self._prompt) - 1 :])
         ends = starts[1:]
         words = []
-        for first, last in self._word_bounds(tokens):
+        for first, last in word_bounds(self._of.tokenizer, tokens, self._language):
             text = self._of.tokenizer.decode(tokens[first:last]).strip()
             if text:
                 words.append(
@@ -212,47 +213,6 @@ class UniversalDecoding:
                     )
                 )
         return tuple(words)
-
-    def _word_bounds(self, tokens: list[int]) -> list[tuple[int, int]]:
-        """Where words begin and end among the tokens; a character may take several of them."""
-        bounds: list[tuple[int, int]] = []
-        first = 0
-        for index in range(len(tokens)):
-            piece = self._of.tokenizer.decode(tokens[first : index + 1])
-            if piece.endswith("\ufffd"):
-                continue
-            opens = piece.startswith(" ") or not bounds or self._language in UNSPACED
-            if opens:
-                bounds.append((first, index + 1))
-            else:
-                bounds[-1] = (bounds[-1][0], index + 1)
-            first = index + 1
-        return bounds
-
-
-def _first_frames(attention: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> list[int]:
-    """First frame of each token on the monotone path of greatest attention `[n_token, n_frames]`.
-
-    Each frame belongs to one token and each token to at least one frame; with fewer frames than
-    tokens they are spread evenly.
-    """
-    n_token, n_frames = attention.shape
-    if n_token > n_frames:
-        return [index * n_frames // n_token for index in range(n_token)]
-    score = np.full(n_token, -np.inf)
-    score[0] = attention[0, 0]
-    advanced = np.zeros((n_frames, n_token), dtype=bool)
-    for frame in range(1, n_frames):
-        from_previous = np.concatenate(([-np.inf], score[:-1]))
-        advanced[frame] = from_previous > score
-        score = np.maximum(score, from_previous) + attention[:, frame]
-    firsts = [0] * n_token
-    token = n_token - 1
-    for frame in range(n_frames - 1, 0, -1):
-        if advanced[frame, token]:
-            firsts[token] = frame
-            token -= 1
-    return firsts
 
 
 def _compression(text: str) -> float:

@@ -16,7 +16,7 @@ from wordfreq import available_languages, top_n_list, zipf_frequency
 
 from transfer.text import normalise
 
-N_WORDS = 60_000
+N_WORDS = 80_000
 _TRAINING_SHARE = 0.2
 """Weight of the training text in the unigrams: it is close to the subject, and tiny."""
 _PRIOR_PAIRS = 8.0

@@ -20,7 +20,8 @@ from speech.base_model import BaseModel
 from speech.ctc import TimedWord
 from speech.encoder import WhisperSharedEncoder
 from speech.features import SAMPLE_RATE_HZ
-from speech.universal import UniversalRecognizer, _first_frames, padded
+from speech.token_words import first_frames, word_bounds
+from speech.universal import UniversalRecognizer, padded
 from speech.whisper_decoder import WhisperDecoderRunner
 from tests.speech.tiny import D_MODEL, noise, tiny_model
 
@@ -174,7 +175,7 @@ def test_silence_is_put_behind(seconds: float, expected: float) -> None:
 @given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 1000))
 def test_first_frames_lie_on_the_best_monotone_path(n_token: int, n_frames: int, seed: int) -> None:
     attention = np.random.default_rng(seed).normal(size=(n_token, n_frames)).astype(np.float32)
-    firsts = _first_frames(attention)
+    firsts = first_frames(attention)
     assert len(firsts) == n_token
     assert firsts == sorted(firsts)
     assert firsts[0] == 0
@@ -206,15 +207,12 @@ def test_a_loop_is_no_text(tiny: BaseModel) -> None:
 def test_a_character_of_several_tokens_is_one_word(base: BaseModel) -> None:
     """In scripts without spaces each character is a word, however many tokens it takes."""
     text = "今日は鷸がいる"
-    recognizer = UniversalRecognizer(base)
-    decoding = recognizer.decoding(torch.zeros(300, 512), 48_000, "ja", 1)
     tokens = base.tokenizer.encode(text, add_special_tokens=False).ids
     assert len(tokens) != len(text)
-    bounds = decoding._word_bounds(tokens)
+    bounds = word_bounds(base.tokenizer, tokens, "ja")
     pieces = [base.tokenizer.decode(tokens[first:last]) for first, last in bounds]
     assert "".join(pieces) == text
     assert "鷸" in pieces
     english = base.tokenizer.encode(" don't stop", add_special_tokens=False).ids
-    decoding = recognizer.decoding(torch.zeros(300, 512), 48_000, "en", 1)
-    bounds = decoding._word_bounds(english)
+    bounds = word_bounds(base.tokenizer, english, "en")
     assert [base.tokenizer.decode(english[a:b]) for a, b in bounds] == [" don't", " stop"]
