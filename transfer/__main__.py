@@ -62,7 +62,8 @@ def prepare(languages: Languages, data: Data = Path("data")) -> None:
     """Download free speech with transcripts, check it, and split it by text into a manifest."""
     table = Table("language", "train", "development", "held out", "left out")
     for language in languages:
-        prepared = prepare_language(language, data)
+        with console.status(f"{language}: downloading, listening, checking"):
+            prepared = prepare_language(language, data)
         splits = (
             f"{prepared.count(split)} ({prepared.hours(split) * 60:.0f} min)"
             for split in ("train", "development", "held_out")
