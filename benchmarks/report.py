@@ -36,7 +36,7 @@ def machine() -> dict[str, Any]:
 
 def spread(values: list[float]) -> dict[str, float]:
     """Median, 95th percentile, least and greatest; one decimal."""
-    p95 = quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+    p95 = quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
     return {
         "p50": round(median(values), 1),
         "p95": round(p95, 1),

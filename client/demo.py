@@ -30,7 +30,7 @@ from client.scoring import word_errors
 from client.stack import Stack, StackOptions
 from client.types import AudioFormat, Event, Final, Options, Segment
 
-PIECE_MS = 100
+PIECE_MS = 40
 SILENCE_MS = 1000
 """Follows each clip, so that its last words are ended by a pause, as live."""
 PATIENCE_S = 30.0
