@@ -63,7 +63,9 @@ def read_manifest(path: Path) -> list[Clip]:
         InvalidRequest: the file is missing, or a line is not a clip; the message names the line.
     """
     if not path.is_file():
-        raise InvalidRequest(f"no manifest at {path}: run `panglot data prepare` first, or name another file")
+        raise InvalidRequest(
+            f"no manifest at {path}: run `panglot data prepare` first, or name another file"
+        )
     clips = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
