@@ -15,6 +15,7 @@ import redis.asyncio as redis
 import structlog
 from redis.exceptions import RedisError
 
+from common.errors import SettingsError
 from common.fleet import FleetSnapshot, WorkerRecord
 
 LEASE_MS = 2_000
@@ -25,10 +26,20 @@ _log = structlog.get_logger()
 
 
 def connect(url: str) -> redis.Redis:
-    """A client that gives up within a second, so that one that hangs counts as away."""
-    return redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=1.0, socket_connect_timeout=1.0
-    )
+    """A client that gives up within a second, so that one that hangs counts as away.
+
+    Raises:
+        SettingsError: `url` is of no form that Redis has.
+    """
+    try:
+        return redis.Redis.from_url(
+            url, decode_responses=True, socket_timeout=1.0, socket_connect_timeout=1.0
+        )
+    except ValueError as error:
+        # Not the value itself: it may hold a password.
+        raise SettingsError(
+            "PANGLOT_REDIS_URL is no address of Redis: give redis://HOST:PORT/0, rediss:// or unix://"
+        ) from error
 
 
 def _key(worker_id: str) -> str:

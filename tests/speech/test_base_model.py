@@ -139,3 +139,10 @@ def test_where_conversions_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.delenv("PANGLOT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert default_cache() == tmp_path / "xdg" / "panglot"
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    blocked = tmp_path / "cache"
+    blocked.write_text("a file where the folder should be")
+    with pytest.raises(ModelNotFound, match=r"cannot be converted .*PANGLOT_CACHE"):
+        load_base_model(cache=blocked)
