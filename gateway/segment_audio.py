@@ -15,25 +15,25 @@ class SegmentAudio:
     def __init__(self, start: int) -> None:
         """Begin at sample `start` of the stream."""
         self.start = start
-        self._chunks: list[Samples] = []
         self.n_samples = 0
+        # Doubled when full: read with every message sent, it must not be put together each time.
+        self._buffer = np.empty(SAMPLE_RATE_HZ, np.float32)
         self._changed = asyncio.Event()
 
     def append(self, samples: Samples) -> None:
         """Add what was heard next."""
-        self._chunks.append(samples)
-        self.n_samples += len(samples)
+        end = self.n_samples + len(samples)
+        if end > len(self._buffer):
+            grown = np.empty(max(end, 2 * len(self._buffer)), np.float32)
+            grown[: self.n_samples] = self._buffer[: self.n_samples]
+            self._buffer = grown
+        self._buffer[self.n_samples : end] = samples
+        self.n_samples = end
         self.wake()
 
     def read(self, first: int, last: int) -> Samples:
-        """Samples `[first, last)`, counted from the segment's start."""
-        if len(self._chunks) > 1:
-            self._chunks = [np.concatenate(self._chunks)]
-        return self._chunks[0][first:last] if self._chunks else np.zeros(0, np.float32)
-
-    def duration_ms(self) -> int:
-        """How much there is."""
-        return self.n_samples * 1000 // SAMPLE_RATE_HZ
+        """Samples `[first, last)` of those there are, counted from the segment's start."""
+        return self._buffer[first : min(last, self.n_samples)]
 
     def wake(self) -> None:
         """Let whoever waits in `changed` look again."""

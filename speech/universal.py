@@ -76,14 +76,13 @@ class UniversalRecognizer:
             model.generation.begin_suppress_tokens or [], dtype=torch.long
         )
         self.start = token_id(model.tokenizer, "<|startoftranscript|>")
+        # Everything from here on is a marker, not text.
         self.end = token_id(model.tokenizer, "<|endoftext|>")
         # Called `nocaptions` or `nospeech` by turns; it always stands before `notimestamps`.
         self.no_speech = token_id(model.tokenizer, "<|notimestamps|>") - 1
         self.task = tuple(
             token_id(model.tokenizer, name) for name in ("<|transcribe|>", "<|notimestamps|>")
         )
-        # Everything from here on is a marker, not text.
-        self.first_special = self.end
 
     def decoding(
         self, states: Tensor, n_samples: int, language: str, beam_size: int = 5
@@ -182,7 +181,7 @@ class UniversalDecoding:
     def result(self) -> UniversalHypothesis:
         """The best hypothesis with the times of its words; only once `done`."""
         best = max(self._finished or self._beams, key=lambda beam: beam.score)
-        text_tokens = [token for token in best.tokens if token < self._of.first_special]
+        text_tokens = [token for token in best.tokens if token < self._of.end]
         text = self._of.tokenizer.decode(text_tokens).strip()
         silent = self._no_speech_probability > _NO_SPEECH and best.score < _LOW_LOG_PROB
         if not text or silent or _compression(text) > _MAX_COMPRESSION:

@@ -49,7 +49,9 @@ def prepare(language: str, data: Path) -> Prepared:
         CorpusUnavailable: a package cannot be downloaded.
     """
     if language not in LANGUAGES:
-        raise UnknownLanguage(f"language {language!r} has no corpus here; there is {LANGUAGES}")
+        raise UnknownLanguage(
+            f"language {language!r} has no corpus here; there is {', '.join(LANGUAGES)}"
+        )
     clips, undecodable = [], []
     for recording in recordings(language, data):
         clip = Clip(

@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from panglot.v1 import transcription_pb2
 
 from client.audio import open_audio
@@ -16,6 +19,7 @@ from common.errors import CorruptAudio, IdleStream
 from common.fleet import UNIVERSAL
 from gateway.language import LanguageClient
 from gateway.segment import Event, Services
+from gateway.segment_audio import SegmentAudio
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 from gateway.workers import WorkerPool
@@ -72,3 +76,19 @@ async def test_a_client_that_never_reads_is_given_up() -> None:
         session = Session(services(speaking.workers), settings, emit)
         with pytest.raises(IdleStream, match="no event was read for 5 s"):
             await session.run(messages(speech()))
+
+
+@given(sizes=st.lists(st.integers(0, 40_000), max_size=8), data=st.data())
+async def test_a_segment_gives_back_what_it_was_given(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    whole = np.arange(sum(sizes), dtype=np.float32)
+    audio = SegmentAudio(0)
+    early = audio.read(0, 1)
+    for first, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
+        audio.append(whole[first : first + size])
+    first = data.draw(st.integers(0, len(whole)))
+    last = data.draw(st.integers(first, len(whole) + 10))
+    assert audio.n_samples == len(whole)
+    assert np.array_equal(audio.read(first, last), whole[first:last])
+    assert len(early) == 0
