@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 from grpc.aio import Server
 from panglot.v1 import asr_pb2, asr_pb2_grpc
 
 from asr_service.engine import Engine
-from asr_service.load import SpanCounter, memory_bytes
+from asr_service.host_memory import HostMemory
+from asr_service.lane import UniversalLane
+from asr_service.load import Admission, memory_bytes
 from asr_service.model import WorkerModel
 from asr_service.residency import AdapterCache
-from asr_service.schedule import Schedule
+from asr_service.schedule import Schedule, ScheduleLimits
 from asr_service.servicer import AsrServicer
 from asr_service.settings import WorkerSettings
-from common.catalogue import models_directory
+from common.adapter_files import AdapterFiles
+from common.catalogue import models_url
 from common.fleet import WorkerRecord
 from common.registry import WorkerPublisher, connect
 from common.service import run_server, start
 from common.settings import load_settings
 from common.tasks import alongside
-from speech.adapters.slots import BottleneckSlots, SlotLimits
+from speech.adapters.slots import AdapterSlots, SlotLimits
 from speech.adapters.store import AdapterStore
-from speech.base_model import load_base_model
+from speech.base_model import WhisperBase, load_base_model
+from speech.encoder import FRAME_MS
 from speech.features import SAMPLE_RATE_HZ
-from speech.precision import dtype_of, limit_threads
+from speech.precision import limit_threads, place
 
 
 async def run() -> None:
     """Load the model, then serve until told to stop."""
     settings = load_settings(WorkerSettings)
     limit_threads(settings.threads)
-    dtype = dtype_of(settings.precision)
+    placement = place(settings.device, settings.precision)
     base = load_base_model(settings.base_model)
-    d_model = int(base.whisper.config.d_model)
-    slots = BottleneckSlots(
-        SlotLimits(settings.slots), d_model, int(base.whisper.config.encoder_layers), dtype
+    limits = SlotLimits(settings.slots, settings.max_rank, settings.max_vocabulary)
+    slots = AdapterSlots(limits, base.encoder, placement)
+    files = AdapterFiles(models_url(settings.models))
+    store = AdapterStore(files, base.fingerprint, base.encoder.d_model)
+    model = WorkerModel(base, slots, placement, settings.beam_size)
+    schedule = Schedule(
+        ScheduleLimits(
+            max_rows=settings.max_batch_rows,
+            max_frames=int(settings.max_batch_s * 1000) // FRAME_MS,
+            final_deadline_s=settings.final_deadline_s,
+            max_jobs=2 * settings.max_spans,  # of each span a partial and a final
+            max_waiting_frames=int(settings.max_waiting_s * 1000) // FRAME_MS,
+        )
     )
-    store = AdapterStore(models_directory(settings.models), base.fingerprint, d_model)
-    model = WorkerModel(base, slots, dtype, settings.beam_size)
-    schedule = Schedule(settings.max_batch_rows, int(settings.max_batch_s * SAMPLE_RATE_HZ))
-    engine = Engine(model, schedule, settings.final_deadline_s)
-    spans = SpanCounter(settings.max_spans)
+    clock = asyncio.get_running_loop().time
+    spans = Admission(settings.max_spans, settings.final_deadline_s, clock)
+    engine = Engine(model, schedule, UniversalLane(settings.lane), spans)
 
     worker_id = settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
 
@@ -54,17 +66,19 @@ async def run() -> None:
             resident_adapters=adapters.residents,
             slot_count=settings.slots,
             active_spans=spans.active,
-            max_spans=spans.limit,
+            max_spans=spans.allowed,
             draining=spans.draining,
             memory_bytes=memory_bytes(),
             adapter_hits=adapters.hits,
             adapter_misses=adapters.misses,
+            base_model=base.name,
+            base_fingerprint=base.fingerprint,
+            universal=isinstance(base, WhisperBase),
         )
 
     redis = connect(settings.redis_url)
     publisher = WorkerPublisher(redis, record)
-    loader = ThreadPoolExecutor(1, thread_name_prefix="load")
-    adapters = AdapterCache(store, slots, loader, publisher.changed)
+    adapters = AdapterCache(store, HostMemory(settings.host_mib * 2**20), slots, publisher.changed)
     servicer = AsrServicer(
         engine,
         adapters,
@@ -90,7 +104,6 @@ async def run() -> None:
     finally:
         await publisher.withdraw()
         await adapters.close()
-        loader.shutdown()
         await redis.aclose()
 
 

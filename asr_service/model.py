@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from asr_service.jobs import Job
-from speech.adapters.slots import NO_ADAPTER, BottleneckSlots
-from speech.base_model import BaseModel
-from speech.ctc import LogProbs, TimedWord, align, greedy, text_of, timed_words
-from speech.encoder import WhisperSharedEncoder
-from speech.universal import UniversalDecoding, UniversalRecognizer, padded
+from common.errors import UnknownLanguage
+from speech.adapters.slots import NO_ADAPTER, AdapterSlots
+from speech.base_model import BaseModel, WhisperBase
+from speech.calibration import calibrated, share_right, universal_calibration
+from speech.ctc.paths import Path, TimedWord, greedy_batch, text_of, timed_words
+from speech.precision import Placement
+from speech.whisper.universal import UniversalDecoding, UniversalRecognizer, padded
 
 
 @dataclass(frozen=True)
@@ -25,24 +26,35 @@ class Heard:
     confidence: float
 
 
+@dataclass(frozen=True)
+class CtcRow:
+    """What a row's head says: its best path, and for a final with a lexicon all posteriors."""
+
+    path: Path
+    log_probs: torch.Tensor | None
+
+
 class WorkerModel:
-    """The shared encoder, the slots, and the universal decoder."""
+    """The shared encoder, the slots, and the universal decoder where the base model has one."""
 
     def __init__(
-        self, base: BaseModel, slots: BottleneckSlots, dtype: torch.dtype, beam_size: int
+        self, base: BaseModel, slots: AdapterSlots, placement: Placement, beam_size: int
     ) -> None:
-        """Take over `base`'s weights and cast them to `dtype`, that of `slots`."""
-        base.whisper.to(dtype)  # type: ignore[arg-type]  # its stub forgets nn.Module's forms
-        self._encoder = WhisperSharedEncoder(base.whisper.model.encoder)
-        self._universal = UniversalRecognizer(base)
+        """Take over `base`'s weights and move them to `placement`, that of `slots`."""
+        self._encoder = base.encoder.to(placement.device, placement.dtype)
+        self._universal: UniversalRecognizer | None = None
+        self._calibration = universal_calibration(base.fingerprint)
+        if isinstance(base, WhisperBase):
+            whisper: torch.nn.Module = base.whisper
+            whisper.to(placement.device, placement.dtype)
+            self._universal = UniversalRecognizer(base)
         self._slots = slots
-        self._dtype = dtype
         self._beam_size = beam_size
 
     @property
     def languages(self) -> Collection[str]:
-        """BCP-47 tags of the universal path."""
-        return self._universal.languages.keys()
+        """BCP-47 tags of the universal path; none where the base model has no decoder."""
+        return self._universal.languages.keys() if self._universal else ()
 
     @property
     def max_samples(self) -> int:
@@ -50,59 +62,66 @@ class WorkerModel:
         return self._encoder.max_samples
 
     @torch.inference_mode()
-    def encode(self, batch: Sequence[Job]) -> list[LogProbs | UniversalDecoding]:
+    def encode(self, batch: Sequence[Job]) -> list[CtcRow | UniversalDecoding]:
         """One forward for all rows, whatever their languages.
 
         Returns:
-            per job, CTC log-probabilities `[n_frames, n_vocab]` of its adapter, or the decoding to
-            be stepped where it has none.
+            per job, what its adapter's head says, or the decoding to be stepped where it has none.
         """
         audio = [torch.from_numpy(job.audio) for job in batch]
         audio = [x if job.resident else padded(x) for x, job in zip(audio, batch, strict=True)]
-        features, lengths = self._encoder.features(audio)
-        slot_index = torch.tensor(
+        adapters = self._slots.batch(
             [job.resident.slot if job.resident else NO_ADAPTER for job in batch]
         )
-        adapters = self._slots.batch(slot_index)
-        encoded = self._encoder(features.to(self._dtype), lengths, adapters)
-        n_vocab = torch.tensor(
-            [len(job.resident.card.vocabulary) if job.resident else 1 for job in batch]
-        )
-        log_probs = adapters.log_probs(encoded, n_vocab)
-        rows: list[LogProbs | UniversalDecoding] = []
-        for row, job in enumerate(batch):
-            n_frames = int(encoded.lengths[row])
-            if job.resident:
-                rows.append(log_probs[row, :n_frames, : int(n_vocab[row])].numpy())
+        encoded = self._encoder(*self._encoder.features(audio), adapters)
+        log_probs = adapters.log_probs(encoded)
+        paths = greedy_batch(log_probs, encoded.lengths) if log_probs.shape[-1] else []
+        rows: list[CtcRow | UniversalDecoding] = []
+        for row, (job, n_frames) in enumerate(zip(batch, encoded.lengths.tolist(), strict=True)):
+            if job.resident is None:
+                rows.append(self._decoding(job, encoded.states[row, :n_frames]))
+            elif job.final and job.resident.lexicon is not None:
+                own = log_probs[row, :n_frames, : len(job.resident.card.vocabulary)]
+                rows.append(CtcRow(paths[row], own))
             else:
-                states = encoded.states[row, :n_frames]
-                beam_size = self._beam_size if job.final else 1
-                rows.append(
-                    self._universal.decoding(states, len(job.audio), job.language, beam_size)
-                )
+                rows.append(CtcRow(paths[row], None))
         return rows
+
+    def _decoding(self, job: Job, states: torch.Tensor) -> UniversalDecoding:
+        if self._universal is None:
+            raise UnknownLanguage(
+                f"this worker's base model cannot hear {job.language!r} by itself"
+            )
+        beam_size = self._beam_size if job.final else 1
+        return self._universal.decoding(
+            states,
+            len(job.audio),
+            job.language,
+            beam_size,
+            job.boosted_phrases,
+            job.excerpt.draft,
+        )
 
     @torch.inference_mode()
     def step(self, decodings: Sequence[UniversalDecoding]) -> None:
         """Extend each universal decoding by one token."""
-        for decoding in decodings:
-            decoding.step()
+        if self._universal is not None:
+            self._universal.step(decodings)
 
     @torch.inference_mode()
     def universal_result(self, decoding: UniversalDecoding) -> Heard:
         """The text of a finished universal decoding."""
         found = decoding.result()
-        return Heard(found.text, found.words, found.confidence)
+        words = calibrated(found.words, self._calibration)
+        return Heard(found.text, words, share_right(words))
 
 
-def ctc_result(job: Job, log_probs: LogProbs) -> Heard:
-    """The words in CTC log-probabilities: greedy for a partial, beam with lexicon for a final."""
+def ctc_result(job: Job, row: CtcRow) -> Heard:
+    """The words of a row: its best path for a partial, beam search with lexicon for a final."""
     assert job.resident is not None
     vocabulary = job.resident.card.vocabulary
-    path = greedy(log_probs)
-    if job.final and job.resident.lexicon is not None:
-        best = job.resident.lexicon.decode(log_probs)
-        path = align(log_probs, best) or path
-    words = timed_words(log_probs, path, vocabulary)
-    confidence = float(np.mean([word.confidence for word in words])) if words else 0.0
-    return Heard(text_of(path.symbols, vocabulary), words, confidence)
+    path = row.path
+    if row.log_probs is not None and job.resident.lexicon is not None:
+        path = job.resident.lexicon.result().path(row.log_probs, job.boosted_phrases)
+    words = calibrated(timed_words(path, vocabulary), job.resident.card.calibration)
+    return Heard(text_of(path.symbols, vocabulary), words, share_right(words))

@@ -5,40 +5,51 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from asr_service.host_memory import HostMemory, read_adapter
 from speech.adapters.card import AdapterCard
-from speech.adapters.slots import BottleneckSlots
+from speech.adapters.slots import AdapterSlots
 from speech.adapters.store import AdapterStore
-from speech.lexicon import LexiconDecoder
+from speech.ctc.lexicon import LexiconDecoder
+
+_READERS = 4
 
 
 @dataclass(frozen=True)
 class Resident:
-    """An adapter in its slot."""
+    """An adapter in its slot; its lexicon may still be under construction."""
 
     slot: int
     card: AdapterCard
-    lexicon: LexiconDecoder | None
+    lexicon: Future[LexiconDecoder] | None
 
 
 class AdapterCache:
-    """The slots of one worker, filled on demand off the event loop."""
+    """The slots of one worker, filled on demand off the event loop.
+
+    Three tiers: the store, host memory, slots. What leaves a slot stays in host memory while there
+    is room, and comes back with one copy.
+    """
 
     def __init__(
         self,
         store: AdapterStore,
-        slots: BottleneckSlots,
-        loader: Executor,
+        memory: HostMemory,
+        slots: AdapterSlots,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Load with `loader`; call `changed` on the event loop when residency has changed."""
+        """Call `changed` on the event loop when residency has changed."""
         self._store = store
+        self._memory = memory
         self._slots = slots
-        self._loader = loader
         self._changed = changed
+        # Reading may wait for a network; copying into a slot shall not wait for that.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="lexicon")
         self._residents: OrderedDict[str, Resident] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Resident]] = {}
         self._pins: dict[str, int] = {}
@@ -56,8 +67,8 @@ class AdapterCache:
     async def hold(self, key: str) -> AsyncIterator[Resident]:
         """Pin adapter `<id>@<version>` in a slot for the duration, loading it if need be.
 
-        Waits while every slot is pinned. Raises what `AdapterStore.load` and
-        `BottleneckSlots.write` raise; a failed load leaves the slot free.
+        Waits while every slot is pinned. Raises what `read_adapter` and `AdapterSlots.write` raise;
+        a failed load leaves the slot free.
         """
         self._pins[key] = self._pins.get(key, 0) + 1
         try:
@@ -85,10 +96,17 @@ class AdapterCache:
     async def _load(self, key: str) -> Resident:
         loop = asyncio.get_running_loop()
         try:
-            adapter = await loop.run_in_executor(self._loader, self._store.load, key)
+            adapter = self._memory.get(key)
+            if adapter is None:
+                adapter = await loop.run_in_executor(
+                    self._readers, read_adapter, self._store, self._slots, self._builder, key
+                )
+                self._memory.put(key, adapter)
             slot = await self._claim()
             try:
-                await loop.run_in_executor(self._loader, self._slots.write, slot, adapter.module)
+                await loop.run_in_executor(
+                    self._writer, self._slots.write, slot, adapter.shape, adapter.packed
+                )
             except BaseException:
                 self._free.append(slot)
                 raise
@@ -120,6 +138,8 @@ class AdapterCache:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for executor in (self._readers, self._writer, self._builder):
+            executor.shutdown(cancel_futures=True)
 
 
 def _retrieve(load: asyncio.Task[Resident]) -> None:

@@ -11,7 +11,7 @@ from panglot.v1 import asr_pb2, asr_pb2_grpc
 
 from asr_service.engine import Engine
 from asr_service.jobs import Audio, WorkerHypothesis
-from asr_service.load import SpanCounter
+from asr_service.load import Admission
 from asr_service.residency import AdapterCache
 from asr_service.settings import WorkerSettings
 from asr_service.span import Answer, Finalize, Span
@@ -29,7 +29,7 @@ class AsrServicer(asr_pb2_grpc.AsrServiceServicer):
         self,
         engine: Engine,
         adapters: AdapterCache,
-        spans: SpanCounter,
+        spans: Admission,
         settings: WorkerSettings,
         max_span_ms: int,
         languages: Collection[str],
@@ -71,6 +71,7 @@ class AsrServicer(asr_pb2_grpc.AsrServiceServicer):
                 self._engine,
                 partial_interval_s=interval_s,
                 max_samples=self._max_samples,
+                boosted_phrases=tuple(config.boosted_phrases),
             )
             answers = await stack.enter_async_context(
                 aclosing(span.run(_requests(request_iterator)))

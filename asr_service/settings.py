@@ -18,14 +18,37 @@ class WorkerSettings:
     )
     redis_url: str = setting("PANGLOT_REDIS_URL", "redis://127.0.0.1:6379/0", "the registry")
     base_model: str = setting("PANGLOT_BASE_MODEL", "embedded", "embedded, a directory or a hub id")
-    models: str = setting("PANGLOT_MODELS", "", "directory of adapters; unset: those shipped")
+    models: str = setting(
+        "PANGLOT_MODELS", "", "directory or URL of adapters; unset: those shipped"
+    )
+    device: str = setting("PANGLOT_DEVICE", "auto", "auto, cpu, cuda or cuda:<number>")
     precision: str = setting("PANGLOT_PRECISION", "auto", "auto, float32 or bfloat16")
     threads: int = setting("PANGLOT_WORKER_THREADS", 0, "threads of the model; 0: all", low=0)
     slots: int = setting("PANGLOT_WORKER_SLOTS", 20, "adapters held at once", low=1, high=4096)
+    max_rank: int = setting(
+        "PANGLOT_WORKER_MAX_RANK", 64, "widest adapter that a slot takes", low=1, high=4096
+    )
+    # Every slot has room for so many, whatever its language needs.
+    max_vocabulary: int = setting(
+        "PANGLOT_WORKER_MAX_VOCABULARY",
+        128,
+        "symbols that a slot's head takes; 5000, for Chinese, take 0.5 GB in 20 slots of MMS-1B",
+        low=2,
+        high=65536,
+    )
+    host_mib: int = setting(
+        "PANGLOT_WORKER_HOST_MIB", 2048, "host memory for adapters that may come back", low=0
+    )
     max_spans: int = setting("PANGLOT_WORKER_MAX_SPANS", 64, "spans accepted at once", low=1)
     max_batch_rows: int = setting("PANGLOT_WORKER_BATCH_ROWS", 16, "rows of a batch", low=1)
     max_batch_s: float = setting(
         "PANGLOT_WORKER_BATCH_SECONDS", 60.0, "audio in a batch, padding counted", low=30
+    )
+    max_waiting_s: float = setting(
+        "PANGLOT_WORKER_QUEUE_SECONDS", 1800.0, "audio that may wait to be decoded", low=60
+    )
+    lane: int = setting(
+        "PANGLOT_WORKER_LANE", 8, "utterances in the universal decoder at once", low=1, high=256
     )
     beam_size: int = setting(
         "PANGLOT_WORKER_BEAM", 5, "beams of the universal decoder for finals", low=1, high=16

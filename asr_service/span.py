@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from asr_service.engine import Engine
-from asr_service.jobs import Audio, WorkerHypothesis
+from asr_service.jobs import Audio, Excerpt, WorkerHypothesis
 from asr_service.residency import Resident
+from asr_service.window import PartialTranscript
 from common.errors import InvalidRequest, LimitExceeded
 from speech.features import SAMPLE_RATE_HZ
 
 # Below this there is nothing to hear, and features need a window's worth.
 _MIN_SAMPLES = SAMPLE_RATE_HZ // 20
+_SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 # A span takes at most this share of one worker's time for its partials.
 _PARTIAL_DUTY = 1 / 3
 
@@ -48,16 +50,23 @@ class Span:
         *,
         partial_interval_s: float | None,
         max_samples: int,
+        boosted_phrases: tuple[str, ...] = (),
     ) -> None:
-        """`partial_interval_s` of new audio asks for a partial; None for finals alone."""
+        """`partial_interval_s` of new audio asks for a partial; None for finals alone.
+
+        Finals are more willing to hear `boosted_phrases` than other words.
+        """
         self._span_id = span_id
         self._language = language
         self._resident = resident
         self._engine = engine
         self._partial_interval_s = partial_interval_s
         self._max_samples = max_samples
-        self._chunks: list[Audio] = []
+        self._boosted_phrases = boosted_phrases
+        self._audio: Audio = np.empty(0, np.float32)  # the first `_n_samples` of it are the span
         self._n_samples = 0
+        self._partial = PartialTranscript()
+        self._draft = (0, "")  # where the last window began, and its text
         self._arrived = asyncio.Event()
 
     async def run(self, requests: AsyncIterator[Audio | Finalize]) -> AsyncGenerator[Answer, None]:
@@ -92,7 +101,7 @@ class Span:
                             f"holds {self._n_samples} samples"
                         )
                     partials.cancel()
-                    hypothesis = await self._decode(request.n_samples, final=True)
+                    hypothesis = await self._final(request.n_samples)
                     await answers.put(Answer(request.sequence, hypothesis))
                     partials = asyncio.create_task(self._partials(answers, request.n_samples))
                 else:
@@ -113,28 +122,69 @@ class Span:
                 await self._arrived.wait()
             covered = self._n_samples
             try:
-                hypothesis = await self._decode(covered, final=False)
+                hypothesis = await self._engine.recognize(
+                    self._span_id, self._window, self._language, self._resident, final=False
+                )
             except Exception:  # logged by the engine; perhaps for another row of the batch
                 continue
-            await answers.put(Answer(None, hypothesis))
+            covered = hypothesis.audio_ms * _SAMPLES_PER_MS
+            await answers.put(Answer(None, self._joined(hypothesis)))
             took_s = (hypothesis.queue_ms + hypothesis.compute_ms) / 1000
             wait_s = max(self._partial_interval_s, took_s / _PARTIAL_DUTY)
 
-    async def _decode(self, n_samples: int, *, final: bool) -> WorkerHypothesis:
-        self._chunks = [np.concatenate(self._chunks)] if self._chunks else []
-        audio = self._chunks[0][:n_samples] if self._chunks else np.zeros(0, np.float32)
-        if len(audio) < _MIN_SAMPLES:
-            audio = np.pad(audio, (0, _MIN_SAMPLES - len(audio)))
-        return await self._engine.recognize(
-            self._span_id, audio, self._language, self._resident, final=final
+    def _window(self) -> Excerpt:
+        """What a partial hears that is decoded now."""
+        n_ms = self._n_samples // _SAMPLES_PER_MS
+        start_ms, end_ms = self._partial.window(n_ms)
+        end = self._n_samples if end_ms == n_ms else end_ms * _SAMPLES_PER_MS
+        drafted_ms, draft = self._draft
+        return Excerpt(
+            self._excerpt(start_ms * _SAMPLES_PER_MS, end),
+            start_ms,
+            draft if start_ms == drafted_ms else "",
         )
 
+    def _joined(self, hypothesis: WorkerHypothesis) -> WorkerHypothesis:
+        """A window's words behind those of the windows before."""
+        start_ms, _ = self._partial.window(hypothesis.audio_ms)
+        self._draft = (start_ms, hypothesis.text)
+        self._partial = self._partial.extended(hypothesis.words, hypothesis.audio_ms)
+        words = self._partial.words
+        if words == hypothesis.words:
+            return hypothesis
+        heard = [word.text for word in hypothesis.words]
+        unspaced = len(heard) > 1 and hypothesis.text == "".join(heard)
+        text = ("" if unspaced else " ").join(word.text for word in words)
+        return replace(hypothesis, text=text, words=words)
+
+    async def _final(self, n_samples: int) -> WorkerHypothesis:
+        whole = Excerpt(self._excerpt(0, n_samples))
+        return await self._engine.recognize(
+            self._span_id,
+            lambda: whole,
+            self._language,
+            self._resident,
+            final=True,
+            boosted_phrases=self._boosted_phrases,
+        )
+
+    def _excerpt(self, start: int, end: int) -> Audio:
+        audio = self._audio[start:end]
+        if len(audio) < _MIN_SAMPLES:
+            audio = np.pad(audio, (0, _MIN_SAMPLES - len(audio)))
+        return audio
+
     def _append(self, samples: Audio) -> None:
-        self._n_samples += len(samples)
+        begin, self._n_samples = self._n_samples, self._n_samples + len(samples)
         if self._n_samples > self._max_samples:
             raise LimitExceeded(
                 f"span {self._span_id} is longer than {self._max_samples * 1000 // SAMPLE_RATE_HZ}"
                 " ms: cut it sooner"
             )
-        self._chunks.append(samples)
+        if self._n_samples > len(self._audio):
+            # What was cut from the old array goes on to hold it; nothing is written twice.
+            grown = np.empty(2 * self._n_samples, np.float32)
+            grown[:begin] = self._audio[:begin]
+            self._audio = grown
+        self._audio[begin : self._n_samples] = samples
         self._arrived.set()

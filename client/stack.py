@@ -33,12 +33,18 @@ class StackOptions:
         host: the address the gateway listens on.
         port: the gateway's; 0 takes a free one.
         log_dir: for the services' logs; None: a temporary one, removed if all went well.
+        base_model: what workers run: `embedded`, a directory or a hub id; None: what the
+            environment says. Language identification keeps its own.
+        models: the adapters' directory or URL, for workers and gateway; None: what the environment
+            says.
     """
 
     workers: int = 2
     host: str = LOOPBACK
     port: int = 50051
     log_dir: Path | None = None
+    base_model: str | None = None
+    models: str | None = None
 
 
 class Stack:
@@ -110,6 +116,8 @@ def plan(
         argv = (sys.executable, "-P", "-m", module)
         return Child(name, argv, ready, {**shared, **settings}, drain_s=drain_s)
 
+    store = {} if options.models is None else {"PANGLOT_MODELS": options.models}
+    base = {} if options.base_model is None else {"PANGLOT_BASE_MODEL": options.base_model}
     cores = _core_count()
     groups.append(
         [
@@ -131,6 +139,8 @@ def plan(
                 PANGLOT_WORKER_ADDRESS=f"{LOOPBACK}:{port}",
                 PANGLOT_WORKER_ID=f"worker-{number}",
                 PANGLOT_WORKER_THREADS=str(max(1, cores // options.workers)),
+                **store,
+                **base,
             )
             for number, port in enumerate(worker_ports, start=1)
         ]
@@ -143,6 +153,7 @@ def plan(
                 probes.fleet_of(options.workers, _reachable(gateway_address)),
                 PANGLOT_GATEWAY_ADDRESS=gateway_address,
                 PANGLOT_LID_ADDRESS=lid_address,
+                **store,
             )
         ]
     )

@@ -45,6 +45,9 @@ class Options:
         partial_results: whether `Partial` events are wanted.
         end_silence_ms: silence that ends a segment, 100 to 5000; None: the server's default.
         max_segment_ms: longest segment, 2000 to 28000; None: the server's default.
+        boosted_phrases: names and terms that are likely to be said, as they should be read; at most
+            100, each of 1 to 100 characters. They count in finals, where the language's adapter has
+            a lexicon or the universal decoder serves it.
 
     Raises:
         ValueError: both `language` and `candidates` are given.
@@ -55,6 +58,7 @@ class Options:
     partial_results: bool = True
     end_silence_ms: int | None = None
     max_segment_ms: int | None = None
+    boosted_phrases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.language is not None and self.candidates:
@@ -167,7 +171,14 @@ class Language:
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker of the fleet; adapters are `<adapter id>@<version>`, most recently used first."""
+    """One worker of the fleet.
+
+    Attributes:
+        resident_adapters: `<adapter id>@<version>`, most recently used first.
+        base_model, base_fingerprint: what it runs, and of which adapters fit it; empty: not told.
+        max_spans: how many it takes at once, now: fewer than it may while its finals are late.
+        universal: it can serve languages without an adapter.
+    """
 
     worker_id: str
     address: str
@@ -179,6 +190,9 @@ class Worker:
     memory_bytes: int
     adapter_hits: int
     adapter_misses: int
+    base_model: str
+    base_fingerprint: str
+    universal: bool
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def config_request(audio: types.AudioFormat, options: types.Options) -> pb.Trans
             partial_results=options.partial_results,
             end_silence_ms=options.end_silence_ms,
             max_segment_ms=options.max_segment_ms,
+            boosted_phrases=options.boosted_phrases,
         )
     )
 
@@ -107,6 +108,9 @@ def fleet(response: pb.GetFleetResponse) -> types.Fleet:
             memory_bytes=worker.memory_bytes,
             adapter_hits=worker.adapter_hits,
             adapter_misses=worker.adapter_misses,
+            base_model=worker.base_model,
+            base_fingerprint=worker.base_fingerprint,
+            universal=worker.universal,
         )
         for worker in response.workers
     )

@@ -53,6 +53,10 @@ class AdapterRefused(PanglotError):
     """An adapter that does not match its card, its base encoder, or the format."""
 
 
+class StoreUnavailable(PanglotError):
+    """The adapter store cannot be read now; another worker, or another moment, may do better."""
+
+
 class ModelNotFound(PanglotError):
     """The base model is neither installed, nor a directory, nor a reachable hub id."""
 
@@ -69,6 +73,7 @@ GRPC_STATUS: dict[type[PanglotError], grpc.StatusCode] = {
     NoWorker: grpc.StatusCode.UNAVAILABLE,
     AdapterNotFound: grpc.StatusCode.NOT_FOUND,
     AdapterRefused: grpc.StatusCode.FAILED_PRECONDITION,
+    StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     ModelNotFound: grpc.StatusCode.FAILED_PRECONDITION,
     SettingsError: grpc.StatusCode.FAILED_PRECONDITION,
 }

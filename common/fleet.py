@@ -18,10 +18,16 @@ class WorkerRecord:
         resident_adapters: `<id>@<version>` in its slots, most recently used first.
         slot_count: how many adapters it can hold at once.
         active_spans: spans it is recognising now.
-        max_spans: spans it accepts at once.
+        max_spans: spans it accepts at once, now: fewer than ever while its finals are late.
         draining: it finishes what it has and accepts nothing new.
         memory_bytes: resident set size of the process.
         adapter_hits, adapter_misses: spans whose adapter was found in a slot, or had to be loaded.
+
+    What has a default came later, and is what a worker of an earlier release means by its silence:
+
+        base_model: the name of the base model it runs, for people to read.
+        base_fingerprint: `sha256:…` of its encoder; an adapter fits one only. Empty: not told.
+        universal: it has the universal decoder.
     """
 
     worker_id: str
@@ -34,6 +40,9 @@ class WorkerRecord:
     memory_bytes: int
     adapter_hits: int
     adapter_misses: int
+    base_model: str = ""
+    base_fingerprint: str = ""
+    universal: bool = True
 
 
 @dataclass(frozen=True)

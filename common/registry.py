@@ -22,6 +22,7 @@ LEASE_MS = 2_000
 HEARTBEAT_S = 0.5
 REFRESH_S = 0.25
 _WORKERS = "panglot:workers"
+_FIELDS = tuple(field.name for field in dataclasses.fields(WorkerRecord))
 _log = structlog.get_logger()
 
 
@@ -129,11 +130,16 @@ class FleetWatcher:
 
 
 def parse_record(text: str) -> WorkerRecord | None:
-    """A record as it was published; None, with a log line, for one this version cannot read."""
+    """A record as it was published; None, with a log line, for one this version cannot read.
+
+    While a fleet is upgraded two releases share the registry: fields that only the newer one knows
+    are passed over by the older, and have a default for the newer.
+    """
     try:
         document = json.loads(text)
-        document["resident_adapters"] = tuple(document["resident_adapters"])
-        return WorkerRecord(**document)
+        known = {name: document[name] for name in _FIELDS if name in document}
+        known["resident_adapters"] = tuple(known["resident_adapters"])
+        return WorkerRecord(**known)
     except (ValueError, KeyError, TypeError):
         _log.warning("unreadable worker record ignored")
         return None

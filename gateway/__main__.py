@@ -7,7 +7,8 @@ import random
 from grpc.aio import Server
 from panglot.v1 import transcription_pb2, transcription_pb2_grpc
 
-from common.catalogue import models_directory, read_catalogue, universal_languages
+from common.adapter_files import AdapterFiles
+from common.catalogue import models_url, read_catalogue, universal_languages
 from common.registry import FleetWatcher, connect
 from common.service import run_server, start
 from common.settings import load_settings
@@ -25,8 +26,9 @@ async def run() -> None:
     redis = connect(settings.redis_url)
     fleet = FleetWatcher(redis)
     await fleet.refresh()
+    files = AdapterFiles(models_url(settings.models))
     services = Services(
-        catalogue=read_catalogue(models_directory(settings.models), universal_languages()),
+        catalogue=read_catalogue(files, universal_languages()),
         workers=WorkerPool(fleet, random.Random()),
         lid=LanguageClient(settings.lid_address),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import unicodedata
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from panglot.v1 import transcription_pb2
 
-from common.catalogue import Catalogue
+from common.catalogue import Catalogue, ServedLanguage
 from common.errors import IdleStream, InvalidRequest
 from gateway.audio import AudioSpec, audio_spec
 from gateway.segment import Options
@@ -20,6 +21,8 @@ Request = transcription_pb2.TranscribeRequest
 _MAX_CANDIDATES = 200
 _END_SILENCE_MS = (100, 5000)
 _MAX_SEGMENT_MS = (2000, 28_000)
+_MAX_PHRASES = 100
+_MAX_PHRASE_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,29 @@ def plan_stream(
     max_segment_ms = settings.max_segment_ms
     if config.HasField("max_segment_ms"):
         max_segment_ms = _within("max_segment_ms", config.max_segment_ms, _MAX_SEGMENT_MS)
+    fixed, candidates = _languages(config.language, catalogue)
     return StreamPlan(
         audio=audio_spec(config.audio),
         segmenter=SegmenterSettings(end_silence_ms=end_silence_ms, max_segment_ms=max_segment_ms),
-        options=_options(config, catalogue),
+        options=Options(
+            fixed=fixed,
+            candidates=candidates,
+            partials=not config.HasField("partial_results") or config.partial_results,
+            boosted_phrases=_phrases(config.boosted_phrases),
+        ),
     )
 
 
-def _options(config: transcription_pb2.StreamConfig, catalogue: Catalogue) -> Options:
-    partials = not config.HasField("partial_results") or config.partial_results
-    match config.language.WhichOneof("selection"):
+def _languages(
+    selection: transcription_pb2.LanguageSelection, catalogue: Catalogue
+) -> tuple[ServedLanguage | None, tuple[str, ...] | None]:
+    """The language of the whole stream, or the tags of those to choose among; both None for all."""
+    match selection.WhichOneof("selection"):
         case "fixed":
-            fixed = catalogue.find(config.language.fixed, "config.language.fixed")
-            return Options(fixed=fixed, candidates=None, partials=partials)
+            return catalogue.find(selection.fixed, "config.language.fixed"), None
         case "candidates":
             field = "config.language.candidates"
-            tags = config.language.candidates.languages
+            tags = selection.candidates.languages
             if not 1 <= len(tags) <= _MAX_CANDIDATES:
                 raise InvalidRequest(f"{field} has {len(tags)} tags: give 1 to {_MAX_CANDIDATES}")
             found = [catalogue.find(tag, field) for tag in tags]
@@ -115,9 +125,33 @@ def _options(config: transcription_pb2.StreamConfig, catalogue: Catalogue) -> Op
                 twice = next(tag for tag in candidates if candidates.count(tag) > 1)
                 raise InvalidRequest(f"{field} names {twice!r} twice")
             if len(found) == 1:
-                return Options(fixed=found[0], candidates=None, partials=partials)
-            return Options(fixed=None, candidates=candidates, partials=partials)
-    return Options(fixed=None, candidates=None, partials=partials)
+                return found[0], None
+            for language in found:
+                if not catalogue.is_identified(language):
+                    raise InvalidRequest(
+                        f"{field} names {language.tag!r}, which language identification does not "
+                        "know: name it alone, in config.language.fixed"
+                    )
+            return None, candidates
+    return None, None
+
+
+def _phrases(phrases: Sequence[str]) -> tuple[str, ...]:
+    """Checked, and with single spaces between words."""
+    field = "config.boosted_phrases"
+    if len(phrases) > _MAX_PHRASES:
+        raise InvalidRequest(f"{field} has {len(phrases)} phrases: give at most {_MAX_PHRASES}")
+    for number, phrase in enumerate(phrases):
+        told = f"{field}[{number}] is {phrase!r:.64}"
+        if len(phrase) > _MAX_PHRASE_CHARACTERS:
+            raise InvalidRequest(
+                f"{told}, {len(phrase)} characters: give 1 to {_MAX_PHRASE_CHARACTERS}"
+            )
+        if any(unicodedata.category(character) == "Cc" for character in phrase):
+            raise InvalidRequest(f"{told}: give no control characters, such as tabs or line ends")
+        if not phrase.strip():
+            raise InvalidRequest(f"{told}, which is blank: give words, or leave it out")
+    return tuple(" ".join(phrase.split()) for phrase in phrases)
 
 
 def _within(field: str, value: int, limits: tuple[int, int]) -> int:

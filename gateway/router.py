@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from common.catalogue import ServedLanguage
 from common.errors import NoWorker, Overloaded
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 
@@ -38,6 +39,7 @@ Score = tuple[int, int]
 def choose_worker(
     snapshot: FleetSnapshot,
     adapter: str,
+    base_fingerprint: str | None,
     excluded: AbstractSet[str],
     local_load: Mapping[str, int],
     rng: random.Random,
@@ -47,21 +49,20 @@ def choose_worker(
     Args:
         snapshot: the fleet as last published.
         adapter: `<id>@<version>`, or UNIVERSAL.
+        base_fingerprint: of the encoder that the adapter needs; None for UNIVERSAL.
         excluded: ids of workers that failed this span.
         local_load: spans this gateway has opened since the snapshot, by worker id. Other gateways
             do the same unseen, hence the random choice among equals.
 
     Raises:
-        NoWorker: no worker is alive that takes new spans.
+        NoWorker: no worker is alive that runs the base and takes new spans.
         Overloaded: there are such workers, and all are full.
     """
-    alive = filter_alive(snapshot, adapter, excluded)
+    able = filter_able(snapshot.workers, adapter, base_fingerprint)
+    alive = filter_alive(able, adapter, excluded)
     if not snapshot.available:
         return pick_by_hash(alive, adapter, local_load)
-    loads = {
-        worker.worker_id: worker.active_spans + local_load.get(worker.worker_id, 0)
-        for worker in alive
-    }
+    loads = {worker.worker_id: load_of(worker, local_load) for worker in alive}
     open_workers = filter_full(alive, loads)
     scores = [score(worker, adapter, loads[worker.worker_id]) for worker in open_workers]
     best = min(scores)
@@ -69,24 +70,71 @@ def choose_worker(
     return pick(equals, loads, rng)
 
 
-def filter_alive(
-    snapshot: FleetSnapshot, adapter: str, excluded: AbstractSet[str]
+def check_room(
+    snapshot: FleetSnapshot, fixed: ServedLanguage | None, local_load: Mapping[str, int]
+) -> None:
+    """Whether a new stream would be heard, so that no audio is taken that nobody recognises.
+
+    Args:
+        snapshot: the fleet as last published.
+        fixed: the language of the whole stream; None where it is to be identified.
+        local_load: as in `choose_worker`.
+
+    Raises:
+        Overloaded: every worker that could serve the stream is full. A fleet of which nobody is
+            alive, or whose load is not known, is no reason to refuse: it may be back in a moment.
+    """
+    workers = [worker for worker in snapshot.workers if not worker.draining]
+    if fixed is not None:
+        workers = [one for one in workers if is_able(one, fixed.adapter, fixed.base_fingerprint)]
+    if workers and snapshot.available:
+        filter_full(workers, {one.worker_id: load_of(one, local_load) for one in workers})
+
+
+def load_of(worker: WorkerRecord, local_load: Mapping[str, int]) -> int:
+    """Spans that count against its `max_spans`."""
+    return worker.active_spans + local_load.get(worker.worker_id, 0)
+
+
+def is_able(worker: WorkerRecord, adapter: str, base_fingerprint: str | None) -> bool:
+    """Whether it runs the base that `adapter` needs; one that does not tell its base is tried."""
+    if adapter == UNIVERSAL:
+        return worker.universal
+    return worker.slot_count > 0 and worker.base_fingerprint in ("", base_fingerprint)
+
+
+def filter_able(
+    workers: Sequence[WorkerRecord], adapter: str, base_fingerprint: str | None
 ) -> list[WorkerRecord]:
-    """Workers that take new spans for this adapter. Raises NoWorker if there is none."""
+    """Workers that run the right base. Raises NoWorker if there are workers, and none does."""
+    able = [worker for worker in workers if is_able(worker, adapter, base_fingerprint)]
+    if able or not workers:
+        return able
+    if adapter == UNIVERSAL:
+        raise NoWorker(
+            "no worker has the universal decoder, which serves a language without an adapter: "
+            "start one whose PANGLOT_BASE_MODEL is a Whisper model"
+        )
+    raise NoWorker(
+        f"no worker runs base {base_fingerprint:.15}… that adapter {adapter} needs; start one "
+        "with PANGLOT_BASE_MODEL"
+    )
+
+
+def filter_alive(
+    workers: Sequence[WorkerRecord], adapter: str, excluded: AbstractSet[str]
+) -> list[WorkerRecord]:
+    """Workers that take new spans. Raises NoWorker if there is none."""
     alive = [
-        worker
-        for worker in snapshot.workers
-        if not worker.draining
-        and worker.worker_id not in excluded
-        and (adapter == UNIVERSAL or worker.slot_count > 0)
+        worker for worker in workers if not worker.draining and worker.worker_id not in excluded
     ]
     if alive:
         return alive
-    draining = sum(worker.draining for worker in snapshot.workers)
-    failed = sum(worker.worker_id in excluded for worker in snapshot.workers)
+    draining = sum(worker.draining for worker in workers)
+    failed = sum(worker.worker_id in excluded for worker in workers)
     raise NoWorker(
-        f"no worker can take {adapter}: of {len(snapshot.workers)} alive, {draining} are draining "
-        f"and {failed} just failed this request; try again in a moment"
+        f"no worker can take {adapter}: of {len(workers)} alive that could, {draining} are "
+        f"draining and {failed} just failed this request; try again in a moment"
     )
 
 

@@ -22,6 +22,8 @@ from gateway.workers import WorkerPool
 Event = transcription_pb2.TranscribeResponse
 
 # How much of a segment its language is judged by: more each time, until more would tell nothing.
+# The first is for segments that have no language to begin with: one second never outweighs what
+# the stream was in before (see `tracker`).
 _WINDOW_SAMPLES = (SAMPLE_RATE_HZ, 2 * SAMPLE_RATE_HZ, 7 * SAMPLE_RATE_HZ // 2)
 # Partials beyond this many unread are dropped: the client is slow, and the next one tells more.
 _MAX_UNREAD = 8
@@ -44,11 +46,13 @@ class Options:
         fixed: the language of the whole stream; then nothing is identified.
         candidates: the languages to choose among; None for all.
         partials: whether to show words before they are final.
+        boosted_phrases: what finals prefer, as the client wrote it.
     """
 
     fixed: ServedLanguage | None
     candidates: tuple[str, ...] | None
     partials: bool
+    boosted_phrases: tuple[str, ...] = ()
 
 
 class Segment:
@@ -134,7 +138,7 @@ class Segment:
         if (expected := self._tracker.expected) is not None:
             await self._recognize(self._services.catalogue.languages[expected], None)
         first = True
-        async for n_samples, last in self._windows():
+        async for n_samples, last in self._windows(expected is not None):
             decision = await self._identify(n_samples, new_segment=first)
             if decision is None:
                 continue
@@ -142,19 +146,23 @@ class Segment:
             # A guess on a second of speech must not void what was rightly shown.
             if self._source is None or decision.certain or last:
                 await self._adopt(decision, expected)
+            if decision.settled and decision.language == expected:
+                break
+        await self._ended.wait()
         if self._source is None:
             raise NoWorker(
                 "language identification does not answer: try again, or name the language in "
                 "config.language.fixed"
             )
 
-    async def _windows(self) -> AsyncIterator[tuple[int, bool]]:
+    async def _windows(self, expected: bool) -> AsyncIterator[tuple[int, bool]]:
         """Samples to judge the language by, and whether they are all there will be."""
-        judged, longest = 0, _WINDOW_SAMPLES[-1]
+        windows = _WINDOW_SAMPLES[1:] if expected else _WINDOW_SAMPLES
+        judged, longest = 0, windows[-1]
         while judged < longest:
             cut = self._cut
             # A file comes faster than it is judged: then by all that is there.
-            reached = [n for n in _WINDOW_SAMPLES if judged < n <= self.audio.n_samples]
+            reached = [n for n in windows if judged < n <= self.audio.n_samples]
             if cut is not None and cut > judged:
                 judged = min(cut, longest)
             elif cut is None and reached:
@@ -165,7 +173,6 @@ class Segment:
                 await self.audio.changed()
                 continue
             yield judged, judged in (cut, longest)
-        await self._ended.wait()
 
     async def _identify(self, n_samples: int, *, new_segment: bool) -> LanguageDecision | None:
         """None when the service is away and there is no better guess than what we have."""
@@ -207,7 +214,11 @@ class Segment:
             await self._recognition.close()
         source = SpanSource(self.audio.start, language.tag, language.adapter, probability)
         span = Span(
-            self._name, self.audio, language.tag, language.adapter, partials=self._options.partials
+            self._name,
+            self.audio,
+            language,
+            partials=self._options.partials,
+            boosted_phrases=self._options.boosted_phrases,
         )
         self._source = source
         self._recognition = Recognition(span, self._services.workers, self._show)

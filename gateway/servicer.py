@@ -96,4 +96,7 @@ def _worker(record: WorkerRecord) -> transcription_pb2.Worker:
         memory_bytes=record.memory_bytes,
         adapter_hits=record.adapter_hits,
         adapter_misses=record.adapter_misses,
+        base_model=record.base_model,
+        base_fingerprint=record.base_fingerprint,
+        universal=record.universal,
     )

@@ -22,7 +22,7 @@ from gateway.tracker import LanguageTracker, TrackerSettings
 
 # A file comes faster than it can be recognised: beyond this many segments its sender waits.
 _MAX_SEGMENTS_AHEAD = 4
-# Speech detection holds the event loop for this much audio at a time: some 7 ms.
+# Speech detection holds the event loop for this much audio at a time: under 1 ms.
 _STRETCH_SAMPLES = SAMPLE_RATE_HZ // 5
 
 
@@ -51,6 +51,7 @@ class Session:
         requests = Requests(messages, self._settings.idle_s)
         config = await requests.config()  # step 1
         plan = plan_stream(config, self._services.catalogue, self._settings)
+        self._services.workers.check_room(plan.options.fixed)
         tracker = LanguageTracker(plan.options.candidates, TrackerSettings())
         previous: Segment | None = None
         segment_count = 0

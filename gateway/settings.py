@@ -16,7 +16,9 @@ class GatewaySettings:
         "PANGLOT_LID_ADDRESS", "127.0.0.1:50071", "host:port of language identification"
     )
     redis_url: str = setting("PANGLOT_REDIS_URL", "redis://127.0.0.1:6379/0", "the registry")
-    models: str = setting("PANGLOT_MODELS", "", "directory of adapters; unset: those shipped")
+    models: str = setting(
+        "PANGLOT_MODELS", "", "directory or URL of adapters; unset: those shipped"
+    )
     max_streams: int = setting("PANGLOT_GATEWAY_MAX_STREAMS", 256, "streams at once", low=1)
     idle_s: float = setting(
         "PANGLOT_GATEWAY_IDLE_SECONDS", 30.0, "time a stream may send nothing", low=0.1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import structlog
 from panglot.v1 import asr_pb2, asr_pb2_grpc
 
 from common.audio import SAMPLE_RATE_HZ, to_wire
+from common.catalogue import ServedLanguage
 from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded, PanglotError
 from common.status import ServerStatus
 from gateway.segment_audio import SegmentAudio
@@ -22,7 +23,6 @@ from gateway.workers import WorkerPool
 _MESSAGE_SAMPLES = SAMPLE_RATE_HZ // 2
 # A span is not given up while the fleet may still recover: a worker needs some 10 s to start again.
 _RETRY_S = 30.0
-_PAUSE_S = 0.1
 # Speech that takes a worker down is not tried on all of the fleet.
 _MAX_LOST = 3
 _FINAL_ERRORS: dict[grpc.StatusCode, type[PanglotError]] = {
@@ -44,20 +44,27 @@ class Cut:
     n_samples: int
 
 
-class _WorkerLostError(Exception):
-    """Another worker may do better."""
-
-
 class Span:
     """One span of a segment in one language."""
 
     def __init__(
-        self, span_id: str, audio: SegmentAudio, language: str, adapter: str, *, partials: bool
+        self,
+        span_id: str,
+        audio: SegmentAudio,
+        language: ServedLanguage,
+        *,
+        partials: bool,
+        boosted_phrases: Sequence[str],
     ) -> None:
-        """Recognise `audio`, as it grows, in `language` with `adapter`."""
+        """Recognise `audio`, as it grows, in `language`."""
         self._config = asr_pb2.SpanConfig(
-            span_id=span_id, language=language, adapter=adapter, partial_results=partials
+            span_id=span_id,
+            language=language.tag,
+            adapter=language.adapter,
+            partial_results=partials,
+            boosted_phrases=boosted_phrases,
         )
+        self._language = language
         self._audio = audio
         self._cut: Cut | None = None
 
@@ -71,40 +78,45 @@ class Span:
     ) -> AsyncGenerator[asr_pb2.RecognizeResponse, None]:
         """Partials and finals, without end: the reader leaves when it has the final it wants.
 
+        A worker that fails is followed by another at once. After that each attempt waits longer
+        than the one before: a fleet with too much to do is not kept busy refusing.
+
         Raises:
             NoWorker, Overloaded: no worker took the span for 30 s, or three died of it.
             AdapterNotFound, AdapterRefused: the worker cannot serve the adapter.
         """
         loop = asyncio.get_running_loop()
         failed: set[str] = set()
-        give_up = None
+        failure: NoWorker | Overloaded
         n_lost = 0
+        failing_since, pauses = None, workers.pauses()
         while True:
+            worker = None
             answered = False
             try:
-                worker = workers.choose(self._config.adapter, failed)
-                stub = workers.stub(worker)
-                async with aclosing(self._attempt(stub)) as responses:
+                worker = workers.choose(self._language, failed)
+                async with aclosing(self._attempt(workers.stub(worker))) as responses:
                     async for response in responses:
-                        answered, give_up = True, None
+                        answered = True
                         yield response
-                reason = "closed"
-            except _WorkerLostError as error:
-                reason = str(error)
-            except (NoWorker, Overloaded):
-                failed.clear()  # perhaps one of them has come back
-                if give_up is not None and loop.time() > give_up:
-                    raise
-                reason = ""
-            if reason:
-                _log.warning("worker lost", worker=worker.worker_id, status=reason)
-                failed.add(worker.worker_id)
-                n_lost += answered
+                raise NoWorker("the worker closed the stream")
+            except (NoWorker, Overloaded) as error:
+                if worker is not None:
+                    _log.warning("span failed", worker=worker.worker_id, reason=str(error))
+                    failure = error
+                    failed.add(worker.worker_id)
+                else:
+                    failure = failure if failed else error  # what they said tells more
+                    failed.clear()  # perhaps one of them has come back
+            if answered:
+                n_lost += 1
                 if n_lost == _MAX_LOST:
                     raise NoWorker(f"{n_lost} workers were lost while recognising this speech")
-            else:
-                await asyncio.sleep(_PAUSE_S)
-            give_up = give_up or loop.time() + _RETRY_S
+            if answered or failing_since is None:
+                failing_since, pauses = loop.time(), workers.pauses()
+            if loop.time() - failing_since > _RETRY_S:
+                raise type(failure)(f"no worker took this speech for {_RETRY_S:g} s: {failure}")
+            await asyncio.sleep(next(pauses))
 
     async def _attempt(
         self, stub: asr_pb2_grpc.AsrServiceAsyncStub
@@ -120,7 +132,9 @@ class Span:
             code, details = status.behind(error)
             if code in _FINAL_ERRORS:
                 raise _FINAL_ERRORS[code](details) from error
-            raise _WorkerLostError(code.name) from error
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise Overloaded(details) from error
+            raise NoWorker(f"a worker was lost ({code.name})") from error
         finally:
             sender.cancel()
             call.cancel()

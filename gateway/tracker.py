@@ -34,6 +34,7 @@ class TrackerSettings:
             the log odds of the accuracy measured at that length (72, 88 and 93% at 1, 2 and 3 s)
             relative to 2 s.
         certain_probability: belief from which a decision counts as certain.
+        settled_probability: belief from which more of the same segment is not worth judging.
     """
 
     stay_odds: float = 3.5
@@ -41,6 +42,7 @@ class TrackerSettings:
     floor: float = 0.04
     window_weights: tuple[tuple[int, float], ...] = ((0, 0.1), (1000, 0.47), (2000, 1), (3000, 1.3))
     certain_probability: float = 0.8
+    settled_probability: float = 0.97
 
     def __post_init__(self) -> None:
         if self.stay_odds < 1:
@@ -64,11 +66,18 @@ class TrackerSettings:
 
 @dataclass(frozen=True)
 class LanguageDecision:
-    """The likeliest language given all heard so far, its probability, and whether to act on it."""
+    """The likeliest language given all heard so far.
+
+    Attributes:
+        language, probability: which, and the belief in it.
+        certain: whether to act on it.
+        settled: whether the rest of the segment need not be judged.
+    """
 
     language: str
     probability: float
     certain: bool
+    settled: bool = False
 
 
 class LanguageTracker:
@@ -110,7 +119,7 @@ class LanguageTracker:
             ValueError: `posteriors` is empty and no language is known yet.
         """
         if self._candidates is not None and len(self._candidates) == 1:
-            return LanguageDecision(self._candidates[0], 1.0, certain=True)
+            return LanguageDecision(self._candidates[0], 1.0, certain=True, settled=True)
         self._propagate(new_segment)
         observed = self._restrict(posteriors)
         weight = self._settings.weight(window_ms)
@@ -140,7 +149,10 @@ class LanguageTracker:
         self._expected = best
         probability = self._belief[best]
         return LanguageDecision(
-            best, probability, probability >= self._settings.certain_probability
+            best,
+            probability,
+            certain=probability >= self._settings.certain_probability,
+            settled=probability >= self._settings.settled_probability,
         )
 
     def _propagate(self, new_segment: bool) -> None:

@@ -15,16 +15,17 @@ from common.tasks import alongside
 from lid_service.batcher import Batcher, Posteriors
 from lid_service.servicer import LidServicer
 from lid_service.settings import LidSettings
-from speech.base_model import load_base_model
-from speech.language_id import LanguageIdentifier
-from speech.precision import dtype_of, limit_threads
+from speech.base_model import load_whisper
+from speech.precision import limit_threads, place
+from speech.whisper.language_id import LanguageIdentifier
 
 
 async def run() -> None:
     """Load the model, then serve until told to stop."""
     settings = load_settings(LidSettings)
     limit_threads(settings.threads)
-    model = LanguageIdentifier(load_base_model(settings.base_model), dtype_of(settings.precision))
+    placement = place(settings.device, settings.precision)
+    model = LanguageIdentifier(load_whisper(settings.base_model), placement)
 
     def identify(windows: Sequence[Samples]) -> Sequence[Posteriors]:
         return list(model.posteriors([torch.from_numpy(window) for window in windows]).numpy())

@@ -1,4 +1,4 @@
-"""The base model: Whisper, from the installed wheels, a local directory or a hub id.
+"""The base model, from the installed wheels, a local directory or a hub id.
 
 All three end in one path: a directory in the hub's layout, read by `transformers`. The wheels hold
 one CTranslate2 file in two parts; it is converted once and cached.
@@ -23,7 +23,11 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from transformers.utils import logging as transformers_logging
 
 from common.errors import ModelNotFound
-from speech.ctranslate2 import read_variables, whisper_state_dict
+from speech.encoder import SharedEncoder
+from speech.wav2vec2.encoder import load_wav2vec2
+from speech.whisper.ctranslate2 import read_variables, whisper_state_dict
+from speech.whisper.encoder import WhisperSharedEncoder
+from speech.whisper.tokenizer_file import read_tokenizer
 
 EMBEDDED = "embedded"
 """Names the model that comes with the installation: Whisper base, multilingual, MIT licence."""
@@ -44,19 +48,30 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A loaded Whisper model, shared by every language of a process.
+    """A loaded base model, shared by every language of a process.
 
     Attributes:
         name: as it was asked for.
         fingerprint: `sha256:` of the encoder's weights in half precision, so that the same model
             has one fingerprint wherever it was read from.
-        whisper: in evaluation mode, without gradients.
-        tokenizer: the model's byte-pair encoding with its special tokens.
-        generation: token ids to suppress, and the heads that align text to audio.
+        encoder: in evaluation mode, without gradients.
     """
 
     name: str
     fingerprint: str
+    encoder: SharedEncoder
+
+
+@dataclass(frozen=True)
+class WhisperBase(BaseModel):
+    """A Whisper model: its decoder is the universal path, its language token identifies.
+
+    Attributes:
+        whisper: the whole model, which the encoder is part of.
+        tokenizer: the model's byte-pair encoding with its special tokens.
+        generation: token ids to suppress, and the heads that align text to audio.
+    """
+
     whisper: WhisperForConditionalGeneration
     tokenizer: Tokenizer
     generation: GenerationConfig
@@ -70,6 +85,38 @@ def load_base_model(name: str = EMBEDDED, cache: Path | None = None) -> BaseMode
     """
     transformers_logging.disable_progress_bar()  # half a second is not worth a bar
     directory = _directory(name, cache or default_cache())
+    if _family(directory, name) == "wav2vec2":
+        encoder = load_wav2vec2(directory, name)
+        found = fingerprint(encoder)
+        encoder.fold_weight_norm()
+        return BaseModel(name, found, encoder)
+    return _whisper(directory, name)
+
+
+def load_whisper(name: str = EMBEDDED, cache: Path | None = None) -> WhisperBase:
+    """As `load_base_model`; ModelNotFound too where the model is of the other family."""
+    base = load_base_model(name, cache)
+    if not isinstance(base, WhisperBase):
+        raise ModelNotFound(f"base model {name!r} is no Whisper model, and one is needed here")
+    return base
+
+
+def _family(directory: Path, name: str) -> str:
+    try:
+        family = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelNotFound(f"base model {name!r} has no readable config.json") from error
+    if family not in ("whisper", "wav2vec2"):
+        raise ModelNotFound(
+            f"base model {name!r} is of the family {family!r:.40}: give whisper or wav2vec2 (MMS, "
+            "XLS-R, XLSR-53)"
+        )
+    return str(family)
+
+
+def _whisper(directory: Path, name: str) -> WhisperBase:
+    if not (directory / "tokenizer.json").is_file():
+        raise ModelNotFound(f"base model {name!r} has no tokenizer.json")
     try:
         loaded: Any = WhisperForConditionalGeneration.from_pretrained(
             directory, dtype=torch.float32, output_loading_info=True
@@ -78,13 +125,14 @@ def load_base_model(name: str = EMBEDDED, cache: Path | None = None) -> BaseMode
         if found["missing_keys"]:  # it would be left random, with no more than a warning
             raise ValueError(f"no weights for {sorted(found['missing_keys'])[:3]}")
         generation = GenerationConfig.from_pretrained(directory)
-        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        tokenizer = read_tokenizer(directory / "tokenizer.json")
     except Exception as error:  # safetensors and tokenizers raise kinds of their own
         raise ModelNotFound(f"base model {name!r} holds no readable Whisper model") from error
     whisper.requires_grad_(False).eval()
-    return BaseModel(
+    return WhisperBase(
         name=name,
         fingerprint=fingerprint(whisper.model.encoder),
+        encoder=WhisperSharedEncoder(whisper.model.encoder),
         whisper=whisper,
         tokenizer=tokenizer,
         generation=generation,
@@ -124,15 +172,13 @@ def _directory(name: str, cache: Path) -> Path:
 
         try:
             directory = Path(
-                snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+                snapshot_download(name, allow_patterns=["*.json", "*.txt", "model*.safetensors"])
             )
         except Exception as error:  # the hub client raises kinds of its own for each way to fail
             raise ModelNotFound(
                 f"base model {name!r} is neither a directory nor a hub id that can be reached; "
                 f"give one, or {EMBEDDED!r}"
             ) from error
-    if not (directory / "tokenizer.json").is_file():
-        raise ModelNotFound(f"base model {name!r} has no tokenizer.json")
     return directory
 
 

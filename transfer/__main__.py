@@ -1,10 +1,12 @@
-"""`panglot data|train|evaluate`: prepare speech, train an adapter, evaluate and publish it."""
+"""`panglot data|train|evaluate|calibrate`: prepare speech, train an adapter, publish it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,38 +15,44 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from common.adapter_files import AdapterFiles
 from common.errors import InvalidRequest, PanglotError
-from speech.adapters.card import Accuracy, ErrorRate, LexiconSettings
+from speech.adapters.card import read_card, write_card
 from speech.adapters.store import AdapterStore
-from speech.base_model import load_base_model
-from speech.lexicon import LexiconDecoder
+from speech.base_model import EMBEDDED, WhisperBase, load_base_model, load_whisper
+from speech.calibration import fit
+from speech.ctc.lexicon import LexiconDecoder
+from speech.whisper.universal import UniversalHypothesis
+from transfer.calibrate import Outcomes, Published, final_words, some, write_universal
 from transfer.corpora import LANGUAGES
 from transfer.data import manifest_path
 from transfer.data import prepare as prepare_language
+from transfer.evaluate import evaluate as evaluate_adapter
 from transfer.evaluate import (
-    Verdict,
     log_probs_of,
     rounded_to_half,
-    summary,
     tune_lexicon,
-    universal_texts,
 )
-from transfer.evaluate import evaluate as evaluate_adapter
 from transfer.lexicon import build_lexicon
-from transfer.manifest import read_manifest
+from transfer.manifest import Clip, read_manifest
+from transfer.models import app as models_app
 from transfer.publish import publish
+from transfer.report import report
 from transfer.run import RunRecord
 from transfer.settings import TrainSettings
 from transfer.train import Source
 from transfer.train import train as train_adapter
+from transfer.universal import UNIVERSAL_CACHE, universal_hypotheses
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     help="Teach Panglot a language: data prepare, then train, then evaluate.",
 )
 data_app = typer.Typer(no_args_is_help=True, help="Speech to teach with.")
 app.add_typer(data_app, name="data")
+app.add_typer(models_app, name="models")
 console = Console()
 
 Languages = Annotated[list[str], typer.Argument(help=f"Language tags, of: {' '.join(LANGUAGES)}.")]
@@ -106,9 +114,9 @@ def train(
     base = load_base_model(settings.base_model)
     source = None
     if start_from is not None:
-        width = int(base.whisper.config.d_model)
-        loaded = AdapterStore(models, base.fingerprint, width).load(start_from)
-        source = Source(start_from, loaded.module.state_dict(), loaded.card.vocabulary)
+        store = AdapterStore(AdapterFiles(str(models)), base.fingerprint, base.encoder.d_model)
+        loaded = store.load(start_from)
+        source = Source(start_from, loaded.tensors, loaded.card.vocabulary)
     clips = read_manifest(manifest or manifest_path(language, data))
     record = train_adapter(base, clips, language, settings, runs / language, source)
     console.print(
@@ -129,8 +137,8 @@ def evaluate(
     """Build and tune the lexicon, score all paths on held-out clips, and publish with a card."""
     run = runs / language
     record = RunRecord.read(run)
-    base = load_base_model(record.settings.base_model)
-    adapter = rounded_to_half(record.adapter(run, int(base.whisper.config.d_model)))
+    base = load_whisper(record.settings.base_model)
+    adapter = rounded_to_half(record.adapter(run, base.encoder.d_model))
     clips = read_manifest(manifest or manifest_path(language, data))
     training, development, held_out = (
         [clip for clip in clips if clip.split == split]
@@ -141,16 +149,70 @@ def evaluate(
     heard = [(clip, log_probs_of(base, adapter, clip)) for clip in development]
     tuned = tune_lexicon(lexicon, record.vocabulary, heard, hashlib.sha256(lexicon).hexdigest())
     decoder = LexiconDecoder.from_bytes(lexicon, record.vocabulary, tuned)
-    with Progress(console=console) as progress:
-        bar = progress.add_task(f"{language} universal decoder", total=len(held_out))
-        cache = run / "universal.json"
-        written = universal_texts(base, held_out, cache, lambda: progress.advance(bar))
+    finals = ((clip, final_words(each, record.vocabulary, decoder)) for clip, each in heard)
+    outcomes = Outcomes.of(finals)
+    calibration = fit(outcomes.confidence, outcomes.right)
+    written = [found.text for found in _universal(base, held_out, run)]
     evaluation, verdicts = evaluate_adapter(
         base, adapter, record.vocabulary, decoder, held_out, written
     )
-    card = publish(models, base, record, adapter, lexicon, tuned, evaluation, training, version)
-    console.print(_report(verdicts, tuned))
+    card = publish(
+        models, base, record, adapter, lexicon, tuned, evaluation, training, calibration, version
+    )
+    console.print(report(verdicts, tuned))
     console.print(f"published {card.key} in {models / language}; served by: {card.served_by}")
+
+
+@app.command()
+def calibrate(
+    languages: Languages,
+    universal: Annotated[
+        bool, typer.Option(help="The base model's own decoder, on all languages as one.")
+    ] = False,
+    most: Annotated[int, typer.Option(min=1, help="With --universal: clips per language.")] = 80,
+    base_model: Annotated[str, typer.Option(help="With --universal: the base model.")] = EMBEDDED,
+    data: Data = Path("data"),
+    runs: Runs = Path("runs"),
+    models: Models = Path("models"),
+) -> None:
+    """Fit confidence to the development split: published adapters, or the base model's decoder."""
+    if universal:
+        _calibrate_universal(load_whisper(base_model), languages, most, data, runs)
+        return
+    for language in languages:
+        base = load_base_model(read_card(models / language).base_model)
+        published = Published.load(models, language, base)
+        clips = read_manifest(manifest_path(language, data))
+        found = published.outcomes(base, (c for c in clips if c.split == "development"))
+        calibration = fit(found.confidence, found.right)
+        write_card(replace(published.card, calibration=calibration), models / language)
+        console.print(f"{published.card.key}: {len(found.right)} words: {calibration}")
+
+
+def _calibrate_universal(
+    base: WhisperBase, languages: list[str], most: int, data: Path, runs: Path
+) -> None:
+    heard = []
+    for language in languages:
+        clips = some(read_manifest(manifest_path(language, data)), "development", most)
+        heard += [
+            (clip, found.words)
+            for clip, found in zip(clips, _universal(base, clips, runs / language), strict=True)
+        ]
+    found = Outcomes.of(heard)
+    calibration = fit(found.confidence, found.right)
+    if calibration is None:
+        raise InvalidRequest(f"{len(found.right)} words are too few to calibrate on: add languages")
+    fitted_on = {"languages": languages, "split": "development", "clips": len(heard)}
+    write_universal(base, calibration, fitted_on | {"words": len(found.right)})
+    console.print(f"{base.name}: {len(found.right)} words: {calibration}")
+
+
+def _universal(base: WhisperBase, clips: list[Clip], run: Path) -> list[UniversalHypothesis]:
+    with Progress(console=console) as progress:
+        bar = progress.add_task(f"{run.name} universal decoder", total=len(clips))
+        advance = partial(progress.advance, bar)
+        return universal_hypotheses(base, clips, run / UNIVERSAL_CACHE, advance)
 
 
 def _layers(text: str) -> tuple[int, ...]:
@@ -159,27 +221,6 @@ def _layers(text: str) -> tuple[int, ...]:
     if match is None or int(match[2] or match[1]) < int(match[1]):
         raise InvalidRequest(f"--layers {text!r}: give a range counted from 1, such as 3-6")
     return tuple(range(int(match[1]) - 1, int(match[2] or match[1])))
-
-
-def _report(verdicts: list[Verdict], tuned: LexiconSettings) -> Table:
-    title = f"held out; LM weight {tuned.lm_weight:g}, word score {tuned.word_score:g}"
-    table = Table("clips", "path", "WER", "CER", title=title)
-    for source in (None, *sorted({verdict.clip.source for verdict in verdicts})):
-        part = [verdict for verdict in verdicts if source in (None, verdict.clip.source)]
-        found = summary(part)
-        paths: list[tuple[str, Accuracy]] = [
-            ("greedy", found.greedy),
-            ("with lexicon", found.adapter),
-            ("universal", found.universal),
-        ]
-        for name, accuracy in paths:
-            rates = (_rate(accuracy.wer), _rate(accuracy.cer))
-            table.add_row(f"{source or 'all'} ({len(part)})", name, *rates)
-    return table
-
-
-def _rate(rate: ErrorRate) -> str:
-    return f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
 
 
 def main() -> None:

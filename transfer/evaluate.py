@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from speech.adapters.bottleneck import BottleneckAdapter
 from speech.adapters.card import Evaluation, LexiconSettings
+from speech.adapters.module import Adapter
 from speech.base_model import BaseModel
-from speech.ctc import LogProbs, greedy, text_of
-from speech.encoder import WhisperSharedEncoder
-from speech.lexicon import LexiconDecoder
-from speech.universal import UniversalRecognizer
+from speech.ctc.lexicon import LexiconDecoder
+from speech.ctc.paths import LogProbs, greedy, text_of
 from transfer.audio import read_audio
 from transfer.manifest import Clip
 from transfer.scoring import Judged, accuracy, judged
@@ -24,7 +20,6 @@ from transfer.scoring import Judged, accuracy, judged
 BEAM_SIZE = 50
 _LM_WEIGHTS = (1.0, 1.5, 2.0)
 _WORD_SCORES = (0.0, 1.0, 2.0)
-_UNIVERSAL_BEAM = 5
 
 
 @dataclass(frozen=True)
@@ -38,11 +33,10 @@ class Verdict:
 
 
 @torch.inference_mode()
-def log_probs_of(base: BaseModel, adapter: BottleneckAdapter, clip: Clip) -> LogProbs:
+def log_probs_of(base: BaseModel, adapter: Adapter, clip: Clip) -> LogProbs:
     """CTC log-probabilities of one clip as a worker has them, float32 `[n_frames, n_vocab]`."""
-    encoder = WhisperSharedEncoder(base.whisper.model.encoder)
-    features, lengths = encoder.features([torch.from_numpy(read_audio(clip.audio))])
-    return adapter.log_probs(encoder(features, lengths, adapter))[0].numpy()
+    features, lengths = base.encoder.features([torch.from_numpy(read_audio(clip.audio))])
+    return adapter.log_probs(base.encoder(features, lengths, adapter))[0].numpy()
 
 
 def tune_lexicon(
@@ -71,7 +65,7 @@ def tune_lexicon(
 
 def evaluate(
     base: BaseModel,
-    adapter: BottleneckAdapter,
+    adapter: Adapter,
     vocabulary: Sequence[str],
     decoder: LexiconDecoder,
     clips: Sequence[Clip],
@@ -106,32 +100,6 @@ def summary(verdicts: Sequence[Verdict]) -> Evaluation:
     )
 
 
-def universal_texts(
-    base: BaseModel,
-    clips: Sequence[Clip],
-    cache: Path,
-    advance: Callable[[], None] = lambda: None,
-) -> list[str]:
-    """What Whisper's own decoder writes, beam 5, told the language; kept in `cache` (JSON)."""
-    known: dict[str, str] = {}
-    if cache.is_file():
-        document = json.loads(cache.read_text(encoding="utf-8"))
-        known = document["texts"] if document["base"] == base.fingerprint else {}
-    encoder = WhisperSharedEncoder(base.whisper.model.encoder)
-    recognizer = UniversalRecognizer(base)
-    for clip in clips:
-        if clip.audio not in known:
-            audio = torch.from_numpy(read_audio(clip.audio))
-            known[clip.audio] = recognizer.recognize(
-                encoder, audio, clip.language, _UNIVERSAL_BEAM
-            ).text
-        advance()
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    document = {"base": base.fingerprint, "texts": known}
-    cache.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-    return [known[clip.audio] for clip in clips]
-
-
-def rounded_to_half(adapter: BottleneckAdapter) -> BottleneckAdapter:
+def rounded_to_half(adapter: Adapter) -> Adapter:
     """The same adapter with the precision it is published in."""
     return adapter.half().float().eval()

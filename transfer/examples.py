@@ -16,7 +16,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from speech.encoder import WhisperSharedEncoder
+from speech.encoder import SharedEncoder
 from speech.features import SAMPLE_RATE_HZ
 from transfer.audio import Samples, read_audio
 from transfer.manifest import Clip
@@ -67,7 +67,7 @@ class Batch:
 
 @torch.inference_mode()
 def precompute(
-    encoder: WhisperSharedEncoder,
+    encoder: SharedEncoder,
     clips: Sequence[Clip],
     vocabulary: Sequence[str],
     *,
@@ -144,7 +144,7 @@ def _disturb(samples: Samples, speed: float, chance: np.random.Generator) -> Sam
 
 
 def _lower_layers(
-    encoder: WhisperSharedEncoder, samples: Samples, first_layer: int, device: torch.device
+    encoder: SharedEncoder, samples: Samples, first_layer: int, device: torch.device
 ) -> Tensor:
     samples = np.pad(samples, (0, max(0, int(_SHORTEST_S * SAMPLE_RATE_HZ) - len(samples))))
     features, lengths = encoder.features([torch.from_numpy(samples[: encoder.max_samples])])

@@ -41,7 +41,7 @@ def words_of(text: str, language: str) -> list[str]:
 
 
 def build_lexicon(texts: Sequence[str], language: str, vocabulary: Sequence[str]) -> bytes:
-    """A compressed ARPA bigram model, as `speech.lexicon` reads it.
+    """A compressed ARPA bigram model, as `speech.ctc.lexicon` reads it.
 
     Args:
         texts: normalised transcripts of the training split.

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from speech.adapters.bottleneck import BottleneckAdapter
 from speech.adapters.card import (
     LEXICON_FILE,
     WEIGHTS_FILE,
     AdapterCard,
+    Calibration,
     Evaluation,
     LexiconSettings,
     Training,
     write_card,
 )
+from speech.adapters.module import Adapter
 from speech.base_model import BaseModel
 from transfer.corpora import licences
 from transfer.manifest import Clip
@@ -28,11 +29,12 @@ def publish(
     models: Path,
     base: BaseModel,
     record: RunRecord,
-    adapter: BottleneckAdapter,
+    adapter: Adapter,
     lexicon: bytes,
     tuned: LexiconSettings,
     evaluation: Evaluation,
     training_clips: Sequence[Clip],
+    calibration: Calibration | None = None,
     version: int = 1,
 ) -> AdapterCard:
     """Write `<models>/<language>/{adapter.safetensors,lexicon.bin,card.json}`, the card last.
@@ -59,6 +61,7 @@ def publish(
         evaluation=evaluation,
         lexicon=tuned,
         served_by="adapter" if adapter_wins else "universal",
+        calibration=calibration,
     )
     (folder / WEIGHTS_FILE).write_bytes(weights)
     (folder / LEXICON_FILE).write_bytes(lexicon)

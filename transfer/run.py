@@ -10,7 +10,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from common.errors import InvalidRequest
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.adapters.module import Adapter
 from transfer.settings import TrainSettings
 
 RUN_FILE = "run.json"
@@ -59,12 +60,12 @@ class RunRecord:
         document["vocabulary"] = tuple(document["vocabulary"])
         return cls(**document)
 
-    def adapter(self, run: Path, d_model: int) -> BottleneckAdapter:
+    def adapter(self, run: Path, d_model: int) -> Adapter:
         """The trained weights, in evaluation mode."""
-        shape = BottleneckShape(
-            d_model, self.settings.rank, self.settings.layers, len(self.vocabulary)
+        shape = AdapterShape(
+            BOTTLENECK, d_model, self.settings.rank, self.settings.layers, len(self.vocabulary)
         )
-        adapter = BottleneckAdapter(shape)
+        adapter = Adapter(shape)
         adapter.load_state_dict(load_file(run / WEIGHTS))
         return adapter.eval()
 

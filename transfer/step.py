@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speech.adapters.bottleneck import BottleneckAdapter
-from speech.ctc import greedy, text_of
-from speech.encoder import Encoded, WhisperSharedEncoder
+from speech.adapters.module import Adapter
+from speech.ctc.paths import greedy, text_of
+from speech.encoder import Encoded, SharedEncoder
 from transfer.examples import Batch, Example, batches
 from transfer.settings import TrainSettings
 from transfer.text import scoring_form
@@ -41,8 +41,8 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
 
 
 def forward(
-    encoder: WhisperSharedEncoder,
-    adapter: BottleneckAdapter,
+    encoder: SharedEncoder,
+    adapter: Adapter,
     hidden: Tensor,
     lengths: Tensor,
     settings: TrainSettings,
@@ -54,7 +54,7 @@ def forward(
     half = settings.precision == "bf16"
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
         hidden = encoder.run_layers(hidden.to(device), lengths, adapter, layers)
-        encoded = Encoded(encoder.whisper.layer_norm(hidden), lengths)
+        encoded = Encoded(encoder.finish(hidden), lengths)
         return adapter.log_probs(encoded), lengths
 
 
@@ -74,8 +74,8 @@ def masked(batch: Batch, settings: TrainSettings, chance: torch.Generator) -> Te
 
 @torch.inference_mode()
 def judge(
-    encoder: WhisperSharedEncoder,
-    adapter: BottleneckAdapter,
+    encoder: SharedEncoder,
+    adapter: Adapter,
     examples: Sequence[Example],
     vocabulary: Sequence[str],
     language: str,

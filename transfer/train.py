@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from common.errors import InvalidRequest
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.adapters.module import Adapter
 from speech.base_model import BaseModel
-from speech.encoder import WhisperSharedEncoder
+from speech.encoder import SharedEncoder
 from transfer.examples import Example, batches, precompute
 from transfer.manifest import Clip
 from transfer.run import WEIGHTS, RunRecord
@@ -73,7 +74,7 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     device = default_device()
-    encoder = WhisperSharedEncoder(base.whisper.model.encoder).to(device).eval()
+    encoder = base.encoder.to(device).eval()
 
     if max(settings.layers) >= encoder.n_layers:
         raise InvalidRequest(f"the encoder of {base.name} has {encoder.n_layers} layers")
@@ -82,8 +83,10 @@ def train(
     if not (training and development):
         raise InvalidRequest("the manifest needs clips of split 'train' and of 'development'")
     vocabulary = vocabulary_of(clip.text for clip in training)
-    shape = BottleneckShape(encoder.d_model, settings.rank, settings.layers, len(vocabulary))
-    adapter = BottleneckAdapter(shape).to(device)
+    shape = AdapterShape(
+        BOTTLENECK, encoder.d_model, settings.rank, settings.layers, len(vocabulary)
+    )
+    adapter = Adapter(shape).to(device)
     if source is not None:
         start_from(adapter, vocabulary, source)
     optimizer = torch.optim.AdamW(
@@ -149,7 +152,7 @@ def train(
     return record
 
 
-def start_from(adapter: BottleneckAdapter, vocabulary: Sequence[str], source: Source) -> None:
+def start_from(adapter: Adapter, vocabulary: Sequence[str], source: Source) -> None:
     """Copy the source's blocks, and the rows of its head for the symbols both languages write.
 
     A new head spends its first hundreds of steps writing nothing but blanks; one that knows the
@@ -171,8 +174,8 @@ def start_from(adapter: BottleneckAdapter, vocabulary: Sequence[str], source: So
 
 
 def _epoch(
-    encoder: WhisperSharedEncoder,
-    adapter: BottleneckAdapter,
+    encoder: SharedEncoder,
+    adapter: Adapter,
     optimizer: torch.optim.Optimizer,
     examples: Sequence[Example],
     settings: TrainSettings,
@@ -208,9 +211,7 @@ def _steps_per_epoch(examples: Sequence[Example], frames: int, settings: TrainSe
     return math.ceil(sum(1 for _ in batches(examples, frames)) / settings.accumulation)
 
 
-def _save(
-    run: Path, adapter: BottleneckAdapter, optimizer: torch.optim.Optimizer, state: _Standing
-) -> None:
+def _save(run: Path, adapter: Adapter, optimizer: torch.optim.Optimizer, state: _Standing) -> None:
     """Write the checkpoint whole or not at all."""
     scratch = run / f".{CHECKPOINT}.new"
     content = {"adapter": adapter.state_dict(), "optimizer": optimizer.state_dict()}
@@ -218,7 +219,7 @@ def _save(
     scratch.replace(run / CHECKPOINT)
 
 
-def _resume(run: Path, adapter: BottleneckAdapter, optimizer: torch.optim.Optimizer) -> _Standing:
+def _resume(run: Path, adapter: Adapter, optimizer: torch.optim.Optimizer) -> _Standing:
     path = run / CHECKPOINT
     if not path.is_file():
         return _Standing()

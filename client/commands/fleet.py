@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import typer
@@ -63,7 +64,7 @@ def fleet_table(fleet: Fleet) -> Table:
     """One row per worker."""
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("worker", "address", "state", box=None, pad_edge=False)
+    table = Table("worker", "address", "base", "state", box=None, pad_edge=False)
     for heading in ("spans", "slots", "warm hits", "memory"):
         table.add_column(heading, justify="right")
     table.add_column("adapters held, latest first")
@@ -72,6 +73,7 @@ def fleet_table(fleet: Fleet) -> Table:
         table.add_row(
             worker.worker_id,
             worker.address,
+            _base(worker),
             _state(worker),
             f"{worker.active_spans}/{worker.max_spans}",
             f"{len(held)}/{worker.slot_count}",
@@ -80,6 +82,12 @@ def fleet_table(fleet: Fleet) -> Table:
             ", ".join(held),
         )
     return table
+
+
+def _base(worker: Worker) -> str:
+    """The last part of its name, and enough of the fingerprint to tell it from others."""
+    name = PurePath(worker.base_model).name
+    return " ".join(filter(None, (name, worker.base_fingerprint.removeprefix("sha256:")[:8])))
 
 
 def _state(worker: Worker) -> str:

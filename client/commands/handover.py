@@ -14,6 +14,8 @@ _TOOLS = {
     "data": "Prepare recordings and transcripts of a language.",
     "train": "Teach a language: train an adapter on prepared data.",
     "evaluate": "Measure an adapter on held-out speech.",
+    "calibrate": "Make an adapter's confidence the probability of being right.",
+    "models": "Bring in models made elsewhere: convert checkpoints, import MMS's adapters.",
 }
 
 

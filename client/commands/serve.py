@@ -24,6 +24,22 @@ def command(
     host: Annotated[
         str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")
     ] = "127.0.0.1",
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What workers run: `embedded`, a directory or a hub id.",
+            envvar="PANGLOT_BASE_MODEL",
+        ),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIRECTORY|URL",
+            help="Where the adapters are; if not given, those shipped.",
+            envvar="PANGLOT_MODELS",
+        ),
+    ] = None,
     log_dir: Annotated[
         Path | None, typer.Option(help="Keep the services' logs here.", file_okay=False)
     ] = None,
@@ -35,14 +51,25 @@ def command(
     nothing else, on stdout. Ctrl-C lets streams finish and stops everything; a second one does not
     wait.
 
-    Example: `panglot serve --workers 1 --port 50051`
+    Examples:
+
+    `panglot serve --workers 1 --port 50051`
+
+    `panglot serve --base-model ./mms-1b-all --models ./mms-adapters`
     """
     from client.display import console  # noqa: PLC0415
     from client.progress import StackProgress  # noqa: PLC0415
     from client.stack import Stack, StackOptions  # noqa: PLC0415
 
     progress = StackProgress(console(stderr=True))
-    options = StackOptions(workers=workers, host=host, port=port, log_dir=log_dir)
+    options = StackOptions(
+        workers=workers,
+        host=host,
+        port=port,
+        log_dir=log_dir,
+        base_model=base_model,
+        models=models,
+    )
     asyncio.run(serve(lambda: Stack(options, progress.changed), progress))
 
 

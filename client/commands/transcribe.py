@@ -31,6 +31,10 @@ def command(
     candidates: Annotated[
         str | None, typer.Option(metavar="TAG,TAG…", help="The languages that may be spoken.")
     ] = None,
+    boost: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PHRASE", help="A name or term likely to be said; may be repeated."),
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.TEXT,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Send as a microphone would, and show live captions.")
@@ -60,6 +64,8 @@ def command(
 
     `panglot transcribe --candidates en,es --format srt call.wav > call.srt`
 
+    `panglot transcribe --language es --boost "Ahmed Hassan" --boost Teruel call.wav`
+
     `panglot transcribe --format json *.flac | jq .segments[].text`
 
     `arecord -q -f S16_LE -r 16000 | panglot transcribe - --sample-rate 16000 --realtime`
@@ -69,7 +75,7 @@ def command(
     targets = _targets(files, output, output_dir)
     with Client(server) as client:
         views = _Views(output, several=len(files) > 1, to_stdout=output_dir is None)
-        options = _options(language, candidates, partials=views.live)
+        options = _options(language, candidates, boost or [], partials=views.live)
         failed = False
         for file, target in zip(files, targets, strict=True):
             try:
@@ -159,13 +165,17 @@ def _progress(file: str) -> Iterator[Show]:
         yield show
 
 
-def _options(language: str | None, candidates: str | None, *, partials: bool) -> Options:
+def _options(
+    language: str | None, candidates: str | None, boost: list[str], *, partials: bool
+) -> Options:
     if language is not None and candidates is not None:
         raise typer.BadParameter("give either --language or --candidates, not both")
     tags = tuple(tag.strip() for tag in (candidates or "").split(",") if tag.strip())
     if candidates is not None and not tags:
         raise typer.BadParameter("--candidates needs at least one language, as in en,es")
-    return Options(language=language, candidates=tags, partial_results=partials)
+    return Options(
+        language=language, candidates=tags, partial_results=partials, boosted_phrases=tuple(boost)
+    )
 
 
 def _targets(files: list[str], output: Format, folder: Path | None) -> list[Path | None]:

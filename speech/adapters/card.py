@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from common.adapter_files import CARD_FILE
 from common.errors import AdapterNotFound, AdapterRefused
+from speech.adapters.kinds import KindName
 
-CARD_FILE = "card.json"
 WEIGHTS_FILE = "adapter.safetensors"
 LEXICON_FILE = "lexicon.bin"
 
@@ -60,11 +62,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Training:
-    """What the adapter was taught with."""
+    """What the adapter was taught with.
+
+    `hours` of speech; None where whoever taught it does not say.
+    """
 
     sources: tuple[str, ...]
     licences: tuple[str, ...]
-    hours: float
+    hours: float | None
     strategy: str
     steps: int
     seed: int
@@ -81,6 +86,28 @@ class LexiconSettings:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Turns the raw confidence of a final's word into the probability that the word is right.
+
+    Platt scaling: `sigmoid(slope * logit(confidence) + intercept)`. See `speech.calibration`.
+
+    Raises:
+        AdapterRefused: a value is not finite, or the slope is not above 0: then a word that was
+            heard more surely would be less likely right.
+    """
+
+    slope: float
+    intercept: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.slope) and self.slope > 0 and math.isfinite(self.intercept)):
+            raise AdapterRefused(
+                f"calibration: slope {self.slope}, intercept {self.intercept}: both must be finite "
+                "and the slope above 0: run `panglot calibrate` again"
+            )
+
+
+@dataclass(frozen=True)
 class AdapterCard:
     """One version of one language's adapter.
 
@@ -93,12 +120,13 @@ class AdapterCard:
         base_model, base_fingerprint: the encoder it was trained on, and can only run on.
         sha256: of `adapter.safetensors`.
         served_by: the path that serves finals: whichever has the lower held-out word error rate.
+        calibration: of its words' confidence; None where it was never measured.
     """
 
     id: str
     version: int
     language: str
-    kind: Literal["bottleneck"]
+    kind: KindName
     rank: int
     layers: tuple[int, ...]
     vocabulary: tuple[str, ...]
@@ -109,6 +137,7 @@ class AdapterCard:
     evaluation: Evaluation | None
     lexicon: LexiconSettings | None
     served_by: Literal["adapter", "universal"]
+    calibration: Calibration | None = None
 
     @property
     def key(self) -> str:
@@ -117,21 +146,25 @@ class AdapterCard:
 
 
 def read_card(directory: Path) -> AdapterCard:
-    """Read `card.json`.
+    """Read `card.json` of a directory; raises as `parse_card` does, AdapterNotFound without one."""
+    try:
+        content = (directory / CARD_FILE).read_bytes()
+    except OSError as error:
+        raise AdapterNotFound(f"adapter {directory.name!r} has no {CARD_FILE}") from error
+    return parse_card(content, directory.name)
+
+
+def parse_card(content: bytes, name: str) -> AdapterCard:
+    """The card of the adapter in folder `name`.
 
     Raises:
-        AdapterNotFound: there is none.
         AdapterRefused: it is not JSON, or a field is missing or of the wrong type.
     """
     try:
-        document = json.loads((directory / CARD_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise AdapterNotFound(f"adapter {directory.name!r} has no {CARD_FILE}") from error
-    except (ValueError, OSError) as error:
-        raise AdapterRefused(
-            f"adapter {directory.name!r}: {CARD_FILE} cannot be read as JSON"
-        ) from error
-    return _parse(AdapterCard, document, directory.name)
+        document = json.loads(content)
+    except ValueError as error:
+        raise AdapterRefused(f"adapter {name!r}: {CARD_FILE} cannot be read as JSON") from error
+    return _parse(AdapterCard, document, name)
 
 
 def write_card(card: AdapterCard, directory: Path) -> None:
@@ -142,19 +175,14 @@ def write_card(card: AdapterCard, directory: Path) -> None:
     scratch.replace(directory / CARD_FILE)
 
 
-def check_file(card: AdapterCard, path: Path, expected: str) -> bytes:
-    """The file's content, once its sha256 is `expected`; `AdapterRefused` or `AdapterNotFound`."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise AdapterNotFound(f"adapter {card.key} has no {path.name}") from error
+def check_sum(card: AdapterCard, file: str, content: bytes, expected: str) -> None:
+    """Raises AdapterRefused unless the sha256 of `content` is `expected`."""
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise AdapterRefused(
-            f"adapter {card.key}: sha256 of {path.name} is {found[:12]}…, its card says "
+            f"adapter {card.key}: sha256 of {file} is {found[:12]}…, its card says "
             f"{expected[:12]}…: publish it again"
         )
-    return content
 
 
 def _parse(kind: type[_T], document: Any, where: str) -> _T:
@@ -164,6 +192,8 @@ def _parse(kind: type[_T], document: Any, where: str) -> _T:
     values = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if field.name not in document:
+            if field.default is not dataclasses.MISSING:
+                continue
             raise AdapterRefused(f"card of {where}: field {field.name!r} is missing")
         name = f"{where}.{field.name}"
         values[field.name] = _value(hints[field.name], document[field.name], name)

@@ -1,32 +1,22 @@
-"""The adapters there are: a directory with one sub-directory per adapter, each with its card.
-
-Reading verifies everything a slot relies on, so that nothing half right is ever served.
-"""
+"""The adapters there are. Reading verifies everything a slot relies on: nothing half right is
+served."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
+from common.adapter_files import CARD_FILE, AdapterFiles
 from common.errors import AdapterNotFound, AdapterRefused
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
-from speech.adapters.card import (
-    CARD_FILE,
-    LEXICON_FILE,
-    WEIGHTS_FILE,
-    AdapterCard,
-    check_file,
-    read_card,
-)
-from speech.lexicon import LexiconDecoder
-
-_NAME = re.compile(r"\w[\w.-]{0,100}")
+from speech.adapters.card import LEXICON_FILE, WEIGHTS_FILE, AdapterCard, check_sum, parse_card
+from speech.adapters.kinds import KINDS, AdapterShape, from_file
+from speech.ctc.lexicon import LexiconDecoder
 
 
 @dataclass(frozen=True)
@@ -35,21 +25,23 @@ class LoadedAdapter:
 
     Attributes:
         card: what it says of itself.
-        module: the adapter, float32, in evaluation mode.
-        lexicon: decoder for finals, where the adapter has one.
+        shape: its size; `tensors` are named and sized as it says, in the file's precision.
+        lexicon: builds the decoder for finals, which takes half a second; None where the adapter
+            has none.
     """
 
     card: AdapterCard
-    module: BottleneckAdapter
-    lexicon: LexiconDecoder | None
+    shape: AdapterShape
+    tensors: dict[str, Tensor]
+    lexicon: Callable[[], LexiconDecoder] | None
 
 
 class AdapterStore:
-    """Adapters below one directory."""
+    """Adapters of one base model."""
 
-    def __init__(self, directory: Path, fingerprint: str, d_model: int) -> None:
-        """Serve the adapters below `directory` that were trained on the encoder `fingerprint`."""
-        self._directory = directory
+    def __init__(self, files: AdapterFiles, fingerprint: str, d_model: int) -> None:
+        """Serve what `files` hold for the encoder `fingerprint`, which is `d_model` wide."""
+        self._files = files
         self._fingerprint = fingerprint
         self._d_model = d_model
 
@@ -59,13 +51,13 @@ class AdapterStore:
         Raises:
             AdapterNotFound: no card says that id and version.
             AdapterRefused: checksum, base encoder, tensor names, shapes or values do not fit.
+            StoreUnavailable: the store does not answer.
         """
         name = key.partition("@")[0]
-        directory = self._directory / name
-        # A key comes over the wire: it names a directory of the store and nothing beyond it.
-        if not _NAME.fullmatch(name) or not (directory / CARD_FILE).is_file():
-            raise AdapterNotFound(f"no adapter {key} in the store")
-        card = read_card(directory)
+        try:
+            card = parse_card(self._files.read(name, CARD_FILE), name)
+        except FileNotFoundError as error:
+            raise AdapterNotFound(f"no adapter {key:.120} in the store") from error
         if card.key != key:
             raise AdapterNotFound(f"adapter {key} was asked for, the store holds {card.key}")
         if card.base_fingerprint != self._fingerprint:
@@ -73,38 +65,47 @@ class AdapterStore:
                 f"adapter {key} was trained on base {card.base_fingerprint[:19]}…, this worker "
                 f"runs {self._fingerprint[:19]}…: train it on this base"
             )
-        tensors = self._tensors(card, check_file(card, directory / WEIGHTS_FILE, card.sha256))
-        shape = BottleneckShape(self._d_model, card.rank, card.layers, len(card.vocabulary))
-        if not 0 < shape.rank <= shape.d_model or not shape.n_vocab:
-            raise AdapterRefused(
-                f"adapter {key}: rank {shape.rank} with {shape.n_vocab} symbols: its card must say "
-                f"1 to {shape.d_model}, and one symbol or more"
-            )
-        module = BottleneckAdapter(shape)
-        _check_shapes(card, module, tensors)
-        module.load_state_dict({name: value.float() for name, value in tensors.items()})
+        shape = self._shape(card)
+        tensors = _tensors(card, self._read(card, name, WEIGHTS_FILE, card.sha256))
+        tensors = from_file(shape.kind, tensors)
+        _check_shapes(card, shape, tensors)
         lexicon = None
         if card.lexicon is not None:
-            content = check_file(card, directory / LEXICON_FILE, card.lexicon.sha256)
-            lexicon = LexiconDecoder.from_bytes(content, card.vocabulary, card.lexicon)
-        return LoadedAdapter(card, module.requires_grad_(False).eval(), lexicon)
+            content = self._read(card, name, LEXICON_FILE, card.lexicon.sha256)
+            lexicon = partial(LexiconDecoder.from_bytes, content, card.vocabulary, card.lexicon)
+        return LoadedAdapter(card, shape, tensors, lexicon)
 
-    @staticmethod
-    def _tensors(card: AdapterCard, content: bytes) -> dict[str, Tensor]:
-        try:
-            tensors = load_safetensors(content)
-        except SafetensorError as error:
+    def _shape(self, card: AdapterCard) -> AdapterShape:
+        n_vocab = len(card.vocabulary)
+        if not 0 < card.rank <= self._d_model or not n_vocab:
             raise AdapterRefused(
-                f"adapter {card.key}: {WEIGHTS_FILE} is not safetensors"
-            ) from error
-        for name, value in tensors.items():
-            if not torch.isfinite(value).all():
-                raise AdapterRefused(f"adapter {card.key}: tensor {name} holds NaN or infinity")
-        return tensors
+                f"adapter {card.key}: rank {card.rank} with {n_vocab} symbols: its card must say "
+                f"1 to {self._d_model}, and one symbol or more"
+            )
+        return AdapterShape(KINDS[card.kind], self._d_model, card.rank, card.layers, n_vocab)
+
+    def _read(self, card: AdapterCard, name: str, file: str, sha256: str) -> bytes:
+        try:
+            content = self._files.read(name, file)
+        except FileNotFoundError as error:
+            raise AdapterNotFound(f"adapter {card.key} has no {file}") from error
+        check_sum(card, file, content, sha256)
+        return content
 
 
-def _check_shapes(card: AdapterCard, module: BottleneckAdapter, tensors: dict[str, Tensor]) -> None:
-    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+def _tensors(card: AdapterCard, content: bytes) -> dict[str, Tensor]:
+    try:
+        tensors = load_safetensors(content)
+    except SafetensorError as error:
+        raise AdapterRefused(f"adapter {card.key}: {WEIGHTS_FILE} is not safetensors") from error
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise AdapterRefused(f"adapter {card.key}: tensor {name} holds NaN or infinity")
+    return tensors
+
+
+def _check_shapes(card: AdapterCard, shape: AdapterShape, tensors: dict[str, Tensor]) -> None:
+    expected = shape.tensors()
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):

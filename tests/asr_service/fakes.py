@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from asr_service.engine import Engine
 from asr_service.jobs import Audio, Job
-from asr_service.model import Heard, WorkerModel
+from asr_service.lane import UniversalLane
+from asr_service.load import Admission
+from asr_service.model import CtcRow, Heard, WorkerModel
 from asr_service.residency import Resident
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
+from asr_service.schedule import Schedule, ScheduleLimits
 from speech.adapters.card import AdapterCard
-from speech.adapters.slots import BottleneckSlots, SlotLimits
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.adapters.slots import AdapterSlots, SlotLimits
 from speech.adapters.store import AdapterStore, LoadedAdapter
-from speech.ctc import LogProbs
-from speech.universal import UniversalDecoding
+from speech.ctc.paths import Path, greedy
+from speech.whisper.universal import UniversalDecoding
 from tests.speech.tiny import D_MODEL, make_card, random_adapter
 
-ADAPTER = random_adapter(BottleneckShape(D_MODEL, 2, (0,), 10))
+ADAPTER = random_adapter(AdapterShape(BOTTLENECK, D_MODEL, 2, (0,), 10))
 CARD: AdapterCard = make_card(ADAPTER, "it", "sha256:")
 RESIDENT = Resident(1, CARD, None)
 """Writes `" "` as class 1 and a to h as 2 to 9."""
@@ -46,7 +52,7 @@ class FakeDecoding(UniversalDecoding):
         self.left = n_steps
         self.done = False
 
-    def step(self) -> None:
+    def advance(self) -> None:
         self.left -= 1
         self.done = self.left <= 0
 
@@ -60,6 +66,7 @@ class FakeModel(WorkerModel):
         self.began = threading.Semaphore(0)
         self.calls: list[str] = []
         self.batches: list[tuple[Job, ...]] = []
+        self.stepped: list[int] = []
         self.fail_results = False
         self.fail_steps = False
 
@@ -68,32 +75,36 @@ class FakeModel(WorkerModel):
         self.began.release()
         assert self.gate.wait(10), "the test left the gate closed"
 
-    def encode(self, batch: Sequence[Job]) -> list[LogProbs | UniversalDecoding]:
+    def encode(self, batch: Sequence[Job]) -> list[CtcRow | UniversalDecoding]:
         self._enter("encode")
         self.batches.append(tuple(batch))
         heard = [int(job.audio[0]) for job in batch]
         if -1 in heard:
             raise RuntimeError("poison")
-        rows: list[LogProbs | UniversalDecoding] = []
+        rows: list[CtcRow | UniversalDecoding] = []
         for job, number in zip(batch, heard, strict=True):
             if job.resident is None:
                 rows.append(FakeDecoding(number))
             elif number == -2:
-                rows.append(np.zeros((0, 0), dtype=np.float32))
+                empty = np.zeros(0, np.int64)
+                rows.append(CtcRow(Path((99,), empty, empty.astype(np.float32)), None))
             else:
                 log_probs = np.full((5, 10), -20.0, dtype=np.float32)
                 log_probs[:, number] = 0.0
-                rows.append(log_probs)
+                rows.append(CtcRow(greedy(log_probs), None))
         return rows
 
     def step(self, decodings: Sequence[UniversalDecoding]) -> None:
         self._enter("step")
         if self.fail_steps:
             raise RuntimeError("no step")
+        self.stepped.append(len(decodings))
         for decoding in decodings:
-            decoding.step()
+            assert isinstance(decoding, FakeDecoding)
+            decoding.advance()
 
     def universal_result(self, decoding: UniversalDecoding) -> Heard:
+        self.calls.append("result")
         if self.fail_results:
             self.fail_results = False
             raise RuntimeError("no result")
@@ -103,6 +114,20 @@ class FakeModel(WorkerModel):
         """Wait until `count` more calls have begun."""
         for _ in range(count):
             assert await asyncio.to_thread(self.began.acquire, timeout=10)
+
+
+def engine_of(
+    model: WorkerModel,
+    *,
+    max_rows: int = 4,
+    max_jobs: int = 1000,
+    lane: int = 8,
+    max_spans: int = 3,
+) -> tuple[Engine, Admission]:
+    """An engine that lacks nothing but time, and what it reports to."""
+    limits = ScheduleLimits(max_rows, 10**6, 0.5, max_jobs, 10**9)
+    admission = Admission(max_spans, 0.5, time.monotonic)
+    return Engine(model, Schedule(limits), UniversalLane(lane), admission), admission
 
 
 @asynccontextmanager
@@ -128,10 +153,11 @@ class FakeStore(AdapterStore):
     def load(self, key: str) -> LoadedAdapter:
         self.loads.append(key)
         self.on_load(key)
-        return LoadedAdapter(make_card(ADAPTER, key.partition("@")[0], "sha256:"), ADAPTER, None)
+        card = make_card(ADAPTER, key.partition("@")[0], "sha256:")
+        return LoadedAdapter(card, ADAPTER.shape, {}, None)
 
 
-class FakeSlots(BottleneckSlots):
+class FakeSlots(AdapterSlots):
     """Remembers what was written where; `on_write` runs on the loader's thread."""
 
     def __init__(self, n_slot: int) -> None:
@@ -139,6 +165,9 @@ class FakeSlots(BottleneckSlots):
         self.writes: list[int] = []
         self.on_write: Callable[[int], Any] = lambda slot: None
 
-    def write(self, slot: int, adapter: BottleneckAdapter) -> None:
+    def pack(self, shape: AdapterShape, tensors: dict[str, Tensor]) -> Tensor:
+        return torch.zeros(4)
+
+    def write(self, slot: int, shape: AdapterShape, packed: Tensor) -> None:
         self.writes.append(slot)
         self.on_write(slot)

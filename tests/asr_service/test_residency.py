@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
+from asr_service.host_memory import HostMemory
 from asr_service.residency import AdapterCache
 from common.errors import AdapterNotFound, AdapterRefused
 from tests.asr_service.fakes import FakeSlots, FakeStore
@@ -18,11 +18,11 @@ from tests.asr_service.fakes import FakeSlots, FakeStore
 class Cache:
     """Two slots, and counters of what happened to them."""
 
-    def __init__(self, loader: ThreadPoolExecutor, n_slot: int) -> None:
+    def __init__(self, n_slot: int, host_bytes: int = 2**20) -> None:
         self.store = FakeStore()
         self.slots = FakeSlots(n_slot)
         self.n_changed = 0
-        self.cache = AdapterCache(self.store, self.slots, loader, self._changed)
+        self.cache = AdapterCache(self.store, HostMemory(host_bytes), self.slots, self._changed)
 
     def _changed(self) -> None:
         self.n_changed += 1
@@ -48,21 +48,15 @@ class Cache:
 
 
 @pytest.fixture
-def loader() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as loader:
-        yield loader
-
-
-@pytest.fixture
-async def two(loader: ThreadPoolExecutor) -> AsyncIterator[Cache]:
-    made = Cache(loader, 2)
+async def two() -> AsyncIterator[Cache]:
+    made = Cache(2)
     yield made
     await made.cache.close()
 
 
 @pytest.fixture
-async def one(loader: ThreadPoolExecutor) -> AsyncIterator[Cache]:
-    made = Cache(loader, 1)
+async def one() -> AsyncIterator[Cache]:
+    made = Cache(1)
     yield made
     await made.cache.close()
 
@@ -80,7 +74,15 @@ async def test_the_least_recently_used_leaves(two: Cache) -> None:
     assert two.cache.residents == ("c@1", "a@1")
     await two.touch("a@1", "b@1")
     assert two.cache.residents == ("b@1", "a@1")
-    assert two.store.loads == ["a@1", "b@1", "c@1", "b@1"]
+    assert two.store.loads == ["a@1", "b@1", "c@1"]  # b came back from host memory
+    assert len(two.slots.writes) == 4
+
+
+async def test_host_memory_is_bounded_too() -> None:
+    small = Cache(1, host_bytes=40)  # two of 16 bytes
+    await small.touch("a@1", "b@1", "a@1", "c@1", "a@1", "b@1")
+    assert small.store.loads == ["a@1", "b@1", "c@1", "b@1"]
+    await small.cache.close()
 
 
 async def test_hits_and_misses(two: Cache) -> None:
@@ -189,11 +191,7 @@ async def test_a_waiter_that_gives_up_harms_no_other(one: Cache) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 async def test_a_slot_whose_caller_left_goes_to_who_waits_for_one(one: Cache, fails: bool) -> None:
     """`a` is being written when its only caller leaves; `b` is loaded and waits for a slot."""
-    loading, queued, writing, written = (threading.Event() for _ in range(4))
-
-    def load(key: str) -> None:
-        loading.set()
-        queued.wait(10)
+    writing, written = threading.Event(), threading.Event()
 
     def write(slot: int) -> None:
         one.slots.on_write = lambda slot: None
@@ -202,14 +200,10 @@ async def test_a_slot_whose_caller_left_goes_to_who_waits_for_one(one: Cache, fa
         if fails:
             raise AdapterRefused("too wide")
 
-    one.store.on_load = load
     one.slots.on_write = write
     gone = asyncio.create_task(one.touch("a@1"))
-    await asyncio.to_thread(loading.wait, 5)
-    waiting = asyncio.create_task(one.touch("b@1"))
-    await settle()
-    queued.set()
     await asyncio.to_thread(writing.wait, 5)
+    waiting = asyncio.create_task(one.touch("b@1"))
     await settle()
     gone.cancel()
     await settle()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,24 +13,26 @@ import pytest
 import torch
 from panglot.v1 import asr_pb2, asr_pb2_grpc
 
-from asr_service.engine import Engine
-from asr_service.load import SpanCounter
-from asr_service.model import WorkerModel
+from asr_service.host_memory import HostMemory
+from asr_service.jobs import Job
+from asr_service.model import CtcRow, WorkerModel
 from asr_service.residency import AdapterCache
-from asr_service.schedule import Schedule
 from asr_service.servicer import AsrServicer
 from asr_service.settings import WorkerSettings
+from common.adapter_files import AdapterFiles
 from common.audio import from_wire, to_wire
-from speech.adapters.bottleneck import BottleneckShape
-from speech.adapters.slots import BottleneckSlots, SlotLimits
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.adapters.slots import AdapterSlots, SlotLimits
 from speech.adapters.store import AdapterStore
-from speech.ctc import greedy, text_of
-from speech.encoder import WhisperSharedEncoder
+from speech.ctc.paths import greedy, text_of
 from speech.features import SAMPLE_RATE_HZ
-from tests.asr_service.fakes import running
-from tests.speech.tiny import D_MODEL, N_LAYERS, noise, publish, random_adapter, tiny_model
+from speech.precision import place
+from speech.whisper.encoder import WhisperSharedEncoder
+from speech.whisper.universal import UniversalDecoding
+from tests.asr_service.fakes import engine_of, running
+from tests.speech.tiny import D_MODEL, noise, publish, random_adapter, tiny_model
 
-SHAPE = BottleneckShape(D_MODEL, 4, (0, 1), 8)
+SHAPE = AdapterShape(BOTTLENECK, D_MODEL, 4, (0, 1), 8)
 ADAPTERS = {"it": random_adapter(SHAPE, 1), "fr": random_adapter(replace(SHAPE, rank=7), 2)}
 WIDE = random_adapter(replace(SHAPE, rank=20), 3)
 SETTINGS = WorkerSettings(partial_interval_s=0.1)
@@ -49,16 +50,12 @@ class Worker:
             publish(store, adapter, name, base.fingerprint)
         publish(store, WIDE, "wide", base.fingerprint)
         publish(store, ADAPTERS["it"], "other", "sha256:of another base")
-        slots = BottleneckSlots(
-            SlotLimits(2, max_rank=8, max_vocab=16), D_MODEL, N_LAYERS, torch.float32
-        )
-        model = WorkerModel(base, slots, torch.float32, beam_size=2)
-        self.loader = ThreadPoolExecutor(1)
-        self.adapters = AdapterCache(
-            AdapterStore(store, base.fingerprint, D_MODEL), slots, self.loader
-        )
-        self.spans = SpanCounter(3)
-        self.engine = Engine(model, Schedule(16, 60 * SAMPLE_RATE_HZ), 0.5)
+        placement = place("cpu", "float32")
+        slots = AdapterSlots(SlotLimits(2, max_rank=8, max_vocab=16), base.encoder, placement)
+        self.model = model = WorkerModel(base, slots, placement, beam_size=2)
+        adapters = AdapterStore(AdapterFiles(str(store)), base.fingerprint, D_MODEL)
+        self.adapters = AdapterCache(adapters, HostMemory(2**20), slots)
+        self.engine, self.spans = engine_of(model, max_rows=16, max_spans=3)
         max_span_ms = model.max_samples * 1000 // SAMPLE_RATE_HZ
         self.servicer = AsrServicer(
             self.engine, self.adapters, self.spans, SETTINGS, max_span_ms, model.languages
@@ -94,7 +91,6 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
         yield made
     await server.stop(None)
     await made.adapters.close()
-    made.loader.shutdown()
 
 
 def config(adapter: str = "it@1", language: str = "it", *, partials: bool = False) -> Request:
@@ -186,6 +182,25 @@ async def test_partials(worker: Worker) -> None:
     covered = [response.partial.audio_ms for response in responses[:-1]]
     assert covered
     assert covered == sorted(set(covered))
+
+
+async def test_phrases_reach_the_decoder_of_finals(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boosted: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    encode = worker.model.encode
+
+    def watched(batch: Sequence[Job]) -> list[CtcRow | UniversalDecoding]:
+        for job in batch:
+            boosted[job.final].add(job.boosted_phrases)
+        return encode(batch)
+
+    monkeypatch.setattr(worker.model, "encode", watched)
+    first = config(partials=True)
+    first.config.boosted_phrases.extend(["Ahmed Hassan", "sertraline"])
+    await worker.recognize(first, audio(), finalize())
+    assert boosted[True] == {("Ahmed Hassan", "sertraline")}
+    assert boosted[False] <= {()}
 
 
 async def test_closing_without_a_finalize(worker: Worker) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 import numpy as np
 import pytest
 
 from asr_service.engine import Engine
-from asr_service.jobs import Audio, WorkerHypothesis
+from asr_service.jobs import Audio, Excerpt, WorkerHypothesis
 from asr_service.residency import Resident
 from asr_service.span import Answer, Finalize, Span
 from common.errors import InvalidRequest, LimitExceeded, Overloaded
+from speech.ctc.paths import TimedWord
 
 Request = Audio | Finalize
 
@@ -26,14 +27,24 @@ class FakeEngine(Engine):
         self.n_under_way = 0
         self.most_under_way = 0
         self.asked: list[tuple[bool, int]] = []
+        self.boosted: list[tuple[str, ...]] = []
         self.compute_ms = 0.0
         self.at_once = True
         self.fail_partials = False
 
     async def recognize(
-        self, span_id: str, audio: Audio, language: str, resident: Resident | None, *, final: bool
+        self,
+        span_id: str,
+        newest: Callable[[], Excerpt],
+        language: str,
+        resident: Resident | None,
+        *,
+        final: bool,
+        boosted_phrases: tuple[str, ...] = (),
     ) -> WorkerHypothesis:
+        audio = newest().audio
         self.asked.append((final, len(audio)))
+        self.boosted.append(boosted_phrases)
         self.n_under_way += 1
         self.most_under_way = max(self.most_under_way, self.n_under_way)
         try:
@@ -265,3 +276,113 @@ async def test_an_error_of_the_requests_is_raised() -> None:
     with pytest.raises(InvalidRequest, match="not audio"):
         async for _ in span.run(requests()):
             pass
+
+
+async def test_only_finals_are_given_the_boosted_phrases() -> None:
+    engine = FakeEngine()
+    span = Span(
+        "s",
+        "it",
+        None,
+        engine,
+        partial_interval_s=0.1,
+        max_samples=10_000,
+        boosted_phrases=("il volume",),
+    )
+
+    async def requests() -> AsyncIterator[Request]:
+        yield audio(1600)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        yield Finalize(1, 1600)
+
+    assert len([answer async for answer in span.run(requests())]) == 2
+    assert engine.asked == [(False, 1600), (True, 1600)]
+    assert engine.boosted == [(), ("il volume",)]
+
+
+class WordsEngine(FakeEngine):
+    """Hears a word in each half second, its number; of what a window cuts, nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drafts: list[str] = []
+
+    async def recognize(
+        self,
+        span_id: str,
+        newest: Callable[[], Excerpt],
+        language: str,
+        resident: Resident | None,
+        *,
+        final: bool,
+        boosted_phrases: tuple[str, ...] = (),
+    ) -> WorkerHypothesis:
+        excerpt = newest()
+        self.asked.append((final, len(excerpt.audio)))
+        self.drafts.append(excerpt.draft)
+        await asyncio.sleep(0)
+        end_ms = excerpt.start_ms + len(excerpt.audio) // 16
+        first = -(-excerpt.start_ms // 500)
+        words = tuple(
+            TimedWord(str(number), 500 * number, 500 * number + 400, 1.0)
+            for number in range(first, end_ms // 500)
+        )
+        glue = "" if language == "zh" else " "
+        text = glue.join(word.text for word in words)
+        return WorkerHypothesis(text, words, 1.0, end_ms, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("language", "glue"), [("it", " "), ("zh", "")])
+async def test_a_long_span_has_partials_of_all_its_words_from_bounded_windows(
+    language: str, glue: str
+) -> None:
+    engine = WordsEngine()
+    span = Span("s", language, None, engine, partial_interval_s=0.5, max_samples=16_000 * 30)
+
+    async def requests() -> AsyncIterator[Request]:
+        for _ in range(50):
+            yield audio(8000)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        yield Finalize(1, 400_000)
+
+    answers = [answer async for answer in span.run(requests())]
+    partials = [answer.hypothesis for answer in answers if answer.sequence is None]
+    assert len(partials) >= 40
+    for partial in partials:
+        said = [str(number) for number in range(partial.audio_ms // 500)]
+        assert [word.text for word in partial.words] == said
+        assert partial.text == glue.join(said)
+    *windows, (final, n_samples) = engine.asked
+    assert (final, n_samples) == (True, 400_000)
+    assert max(n for _, n in windows) <= 8 * 16_000
+
+
+async def test_the_audio_is_that_which_was_sent_however_it_came() -> None:
+    talk = Conversation(interval_s=None)
+    talk.engine.at_once = False
+    sent = [np.random.default_rng(n).random(n * 37 % 5000, np.float32) for n in range(40)]
+    await talk.say(*sent, Finalize(1, sum(map(len, sent))))
+    _, heard, future = talk.engine.waiting.pop()
+    await talk.say(audio(100_000 - len(heard)))  # the buffer grows; what is under way stays
+    assert np.array_equal(heard, np.concatenate(sent))
+    future.set_result(talk.engine.heard(heard))
+    await talk.ended()
+
+
+async def test_a_partial_drafts_the_next_as_long_as_their_windows_begin_alike() -> None:
+    engine = WordsEngine()
+    span = Span("s", "it", None, engine, partial_interval_s=0.5, max_samples=16_000 * 30)
+
+    async def requests() -> AsyncIterator[Request]:
+        for _ in range(20):
+            yield audio(8000)
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    partials = [answer.hypothesis.text async for answer in span.run(requests())]
+    assert len(partials) == 20
+    # The window of the seventeenth is the first that does not begin with the span.
+    assert engine.drafts[:16] == ["", *partials[:15]]
+    assert not any(engine.drafts[16:])

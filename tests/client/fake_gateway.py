@@ -104,6 +104,9 @@ class FakeGateway(rpc.TranscriptionServiceServicer):
             memory_bytes=512 * 2**20,
             adapter_hits=3,
             adapter_misses=1,
+            base_model="/srv/models/whisper-base",
+            base_fingerprint="sha256:0123456789abcdef",
+            universal=True,
         )
         return pb.GetFleetResponse(workers=[worker], registry_available=False)
 

@@ -88,6 +88,14 @@ def test_languages_asked_for(
     assert list(gateway.config.language.candidates.languages) == candidates
 
 
+def test_phrases_to_boost(gateway: FakeGateway, wav: Path) -> None:
+    boost = ("--boost", "Ahmed Hassan", "--boost", "sertraline")
+    assert run("transcribe", str(wav), *boost, "--server", gateway.address).exit_code == 0
+    assert list(gateway.config.boosted_phrases) == ["Ahmed Hassan", "sertraline"]
+    assert run("transcribe", str(wav), "--server", gateway.address).exit_code == 0
+    assert list(gateway.config.boosted_phrases) == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -158,11 +166,15 @@ def test_languages(gateway: FakeGateway) -> None:
 def test_status(gateway: FakeGateway) -> None:
     result = run("status", "--server", gateway.address)
     row = result.stdout.splitlines()[1].split()
-    assert row[:7] == ["worker-1", "127.0.0.1:7001", "serving", "1/8", "2/20", "75%", "512"]
-    assert row[8:] == ["es-asterisk@1,", "en-asterisk@1"]
+    base = ["whisper-base", "01234567"]
+    counts = ["1/8", "2/20", "75%", "512"]
+    assert row[:9] == ["worker-1", "127.0.0.1:7001", *base, "serving", *counts]
+    assert row[10:] == ["es-asterisk@1,", "en-asterisk@1"]
     assert "registry does not answer" in result.stderr
     as_json = json.loads(run("status", "--server", gateway.address, "--json").stdout)
     assert as_json["workers"][0]["adapter_hits"] == 3
+    assert as_json["workers"][0]["base_fingerprint"] == "sha256:0123456789abcdef"
+    assert as_json["workers"][0]["universal"] is True
 
 
 def test_teaching_is_handed_over_with_all_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,13 +87,19 @@ def test_events_come_in_order_and_complete(kind: str, gateway: FakeGateway) -> N
 @both
 def test_configuration_reaches_the_server(kind: str, gateway: FakeGateway) -> None:
     audio_format = AudioFormat(Encoding.MULAW, 8000, 2)
-    options = Options(candidates=("en", "es"), partial_results=False, end_silence_ms=300)
+    options = Options(
+        candidates=("en", "es"),
+        partial_results=False,
+        end_silence_ms=300,
+        boosted_phrases=("Ahmed Hassan", "sertraline"),
+    )
     heard(kind, gateway.address, [b"\0"], audio_format=audio_format, options=options)
     config = gateway.config
     assert config.audio.encoding == pb.AUDIO_ENCODING_MULAW
     assert (config.audio.sample_rate_hz, config.audio.channel_count) == (8000, 2)
     assert list(config.language.candidates.languages) == ["en", "es"]
     assert (config.partial_results, config.end_silence_ms) == (False, 300)
+    assert list(config.boosted_phrases) == ["Ahmed Hassan", "sertraline"]
     assert not config.HasField("max_segment_ms")
 
 

@@ -24,7 +24,13 @@ from tests.client.fake_gateway import FakeGateway
 
 def planned(tmp_path: Path, **environment: str) -> dict[str, Child]:
     """The children of a stack with two workers, by name, in order."""
-    options = StackOptions(workers=2)
+    return children_of(StackOptions(workers=2), tmp_path, environment)
+
+
+def children_of(
+    options: StackOptions, tmp_path: Path, environment: dict[str, str]
+) -> dict[str, Child]:
+    """The children of a stack, by name, in order."""
     groups = plan(options, "0.0.0.0:50051", tmp_path, environment)
     return {child.name: child for group in groups for child in group}
 
@@ -51,6 +57,23 @@ def test_plan_leaves_to_the_environment_what_it_names(tmp_path: Path) -> None:
     assert "redis" not in children
     assert "PANGLOT_REDIS_URL" not in children["gateway"].env
     assert "PANGLOT_WORKER_THREADS" not in children["worker-1"].env
+
+
+def test_plan_passes_base_and_store_to_those_who_read_them(tmp_path: Path) -> None:
+    options = StackOptions(workers=1, base_model="facebook/mms-1b-all", models="s3://b/adapters")
+    children = children_of(options, tmp_path, {"PANGLOT_BASE_MODEL": "other"})
+    told = {
+        name: (child.env.get("PANGLOT_BASE_MODEL"), child.env.get("PANGLOT_MODELS"))
+        for name, child in children.items()
+    }
+    assert told == {
+        "redis": (None, None),
+        "lid": (None, None),
+        "worker-1": ("facebook/mms-1b-all", "s3://b/adapters"),
+        "gateway": (None, "s3://b/adapters"),
+    }
+    silent = planned(tmp_path)["worker-1"].env
+    assert not {"PANGLOT_BASE_MODEL", "PANGLOT_MODELS"} & silent.keys()
 
 
 def test_port_in_use_is_found_before_anything_starts() -> None:

@@ -10,11 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.catalogue import Catalogue, models_directory, read_catalogue, universal_languages
+from common.adapter_files import AdapterFiles
+from common.catalogue import Catalogue, models_url, universal_languages
+from common.catalogue import read_catalogue as read_files
 from common.errors import UnknownLanguage
 from common.fleet import UNIVERSAL
 
 TAGS = ("de", "en", "es", "fil", "fr", "it", "pt", "zh")
+
+
+def read_catalogue(directory: Path, tags: tuple[str, ...]) -> Catalogue:
+    """Of a store in a directory."""
+    return read_files(AdapterFiles(str(directory)), tags)
 
 
 def rates(adapter: float, universal: float) -> dict[str, Any]:
@@ -30,6 +37,7 @@ def card(directory: Path, name: str, **fields: Any) -> None:
         "id": name,
         "version": 3,
         "language": name,
+        "base_fingerprint": "sha256:whisper",
         "served_by": "adapter",
         "evaluation": rates(0.125, 0.5),
     }
@@ -53,6 +61,77 @@ def test_an_adapter_stands_over_the_universal_path(directory: Path) -> None:
     assert (french.adapter, french.held_out_wer) == (UNIVERSAL, 0.5)
     assert (english.adapter, english.held_out_wer) == (UNIVERSAL, None)
     assert (languages["rm"].adapter, languages["rm"].held_out_wer) == ("rm@3", None)
+    bases = [languages[tag].base_fingerprint for tag in ("it", "fr", "en")]
+    assert bases == ["sha256:whisper", None, None]
+
+
+OURS, THEIRS = rates(0.2, 0.3), rates(0.1, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("cards", "winner"),
+    [
+        ({"en": OURS, "mms-eng": THEIRS}, "mms-eng@3"),
+        ({"en": THEIRS, "mms-eng": OURS}, "en@3"),
+        ({"en": rates(0.9, 0.3), "abc": None}, "en@3"),  # measured, however badly
+        ({"mms-eng": None, "b": None}, "b@3"),
+        ({"mms-eng": OURS, "b": OURS}, "b@3"),
+        ({"x": rates(0.0, 0.3), "b": OURS}, "x@3"),
+    ],
+)
+def test_of_several_adapters_the_best_measured_serves(
+    tmp_path: Path, cards: dict[str, Any], winner: str
+) -> None:
+    for name, evaluation in cards.items():
+        base = f"sha256:{name}"
+        card(tmp_path, name, language="eng", evaluation=evaluation, base_fingerprint=base)
+    english = read_catalogue(tmp_path, TAGS).languages["en"]
+    assert english.adapter == winner
+    assert english.base_fingerprint == f"sha256:{winner.partition('@')[0]}"
+
+
+def test_the_universal_path_serves_a_language_it_was_measured_better_at(tmp_path: Path) -> None:
+    card(tmp_path, "en", served_by="universal", evaluation=rates(0.4, 0.3))
+    card(tmp_path, "mms-eng", language="en", evaluation=None)
+    assert read_catalogue(tmp_path, TAGS).languages["en"].adapter == UNIVERSAL
+    card(tmp_path, "other", language="en", evaluation=rates(0.2, 0.3))
+    assert read_catalogue(tmp_path, TAGS).languages["en"].adapter == "other@3"
+
+
+def test_an_imported_adapter_is_served(tmp_path: Path) -> None:
+    card(
+        tmp_path,
+        "mms-uzb-script_cyrillic",
+        language="uzb-Cyrl",
+        kind="attention",
+        evaluation=None,
+        lexicon=None,
+    )
+    served = read_catalogue(tmp_path, TAGS).languages["uz-Cyrl"]
+    assert (served.adapter, served.held_out_wer) == ("mms-uzb-script_cyrillic@3", None)
+    assert served.name == "Uzbek (Cyrillic)"
+
+
+@pytest.mark.parametrize(
+    ("served", "asked", "found"),
+    [
+        (("uzb-Latn", "uzb-Cyrl"), "uz", "uz"),
+        (("uzb-Latn", "uzb-Cyrl"), "uz-Latn", "uz"),
+        (("uzb-Latn", "uzb-Cyrl"), "uz-Latn-UZ", "uz"),
+        (("uzb-Latn", "uzb-Cyrl"), "uzb-Cyrl", "uz-Cyrl"),
+        (("uzb-Latn", "uzb-Cyrl"), "uz-Cyrl-UZ", "uz-Cyrl"),
+        (("uzb-Latn",), "uz-Cyrl", "uz"),
+        (("kmr-Cyrl", "kmr-Arab"), "kmr", "kmr-Arab"),
+        (("aze-Cyrl", "aze-Latn"), "azj-Cyrl", "az-Cyrl"),
+        (("crk-Cans",), "crk-Latn", "crk"),
+    ],
+)
+def test_a_script_is_told_where_it_is_not_the_usual_one(
+    tmp_path: Path, served: tuple[str, ...], asked: str, found: str
+) -> None:
+    for tag in served:
+        card(tmp_path, tag)
+    assert read_catalogue(tmp_path, TAGS).find(asked, "x").tag == found
 
 
 def test_a_tag_is_standardised(directory: Path) -> None:
@@ -71,6 +150,9 @@ def test_a_tag_is_standardised(directory: Path) -> None:
         '{"id": "de", "version": 1, "language": "not a tag", "served_by": "adapter"}',
         '{"id": "de", "version": 1, "language": "de", "served_by": "adapter", "evaluation": {}}',
         '{"id": "de", "version": 1, "language": "de", "served_by": "x", "evaluation": {"x": 1}}',
+        '{"id": "de", "version": 1, "language": "de", "served_by": "adapter", "evaluation": null}',
+        '{"id": "de", "version": 1, "language": "de", "served_by": "x", '
+        '"evaluation": {"x": {"wer": {"value": NaN}}}}',
     ],
 )
 def test_a_broken_card_is_left_out(directory: Path, broken: str) -> None:
@@ -158,6 +240,28 @@ def test_the_shipped_list() -> None:
     assert not any("Unknown" in language.name for language in languages.values())
 
 
-def test_where_the_store_is(tmp_path: Path) -> None:
-    assert models_directory(str(tmp_path)) == tmp_path
-    assert models_directory("").name == "models"
+def test_where_the_store_is() -> None:
+    assert models_url("s3://bucket/adapters") == "s3://bucket/adapters"
+    assert set(read_files(AdapterFiles(models_url("")), ()).languages) == {
+        "en",
+        "es",
+        "fr",
+        "it",
+        "ru",
+    }
+
+
+def test_folders_may_be_links_and_other_files_stand_beside_them(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = tmp_path_factory.mktemp("store")
+    (store / "it").symlink_to(directory / "it")
+    (store / "README.md").write_text("Adapters.")
+    (store / "empty").mkdir()
+    assert set(AdapterFiles(str(store)).cards()) == {"it"}
+    assert AdapterFiles(str(store / "README.md")).cards() == {}
+
+
+def test_a_store_behind_a_url(directory: Path) -> None:
+    languages = read_files(AdapterFiles(f"file://{directory}"), TAGS).languages
+    assert languages["it"].adapter == "it@3"

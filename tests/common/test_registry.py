@@ -129,10 +129,21 @@ def test_an_unreadable_record(text: str) -> None:
     assert parse_record(text) is None
 
 
-@pytest.mark.parametrize("change", [{"later_field": 1}, {"resident_adapters": None}])
-def test_a_record_of_another_version(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"resident_adapters": None}, {"resident_adapters": 7}])
+def test_a_record_with_a_broken_field(change: dict[str, Any]) -> None:
     assert parse_record(json.dumps(dataclasses.asdict(A) | change)) is None
-    assert parse_record(json.dumps(dataclasses.asdict(A))) == A
+
+
+def test_releases_share_a_registry_while_one_replaces_the_other() -> None:
+    mine = dataclasses.replace(A, base_model="mms", base_fingerprint="sha256:m", universal=False)
+    document = dataclasses.asdict(mine)
+    assert parse_record(json.dumps(document)) == mine
+    assert parse_record(json.dumps(document | {"later_field": 1})) == mine
+    later = ("base_model", "base_fingerprint", "universal")
+    earlier = {name: value for name, value in document.items() if name not in later}
+    assert parse_record(json.dumps(earlier)) == A
+    del earlier["max_spans"]
+    assert parse_record(json.dumps(earlier)) is None
 
 
 async def test_an_unreadable_record_hides_no_other(client: redis.Redis) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.audio import Samples
 from gateway.detector import FRAME_SAMPLES, SpeechDetector
 
 
@@ -16,10 +17,10 @@ class MeanModel:
     def __init__(self) -> None:
         self.count = 0
 
-    def process_samples(self, samples: list[float]) -> float:
-        assert len(samples) == FRAME_SAMPLES
+    def probability(self, frame: Samples) -> float:
+        assert len(frame) == FRAME_SAMPLES
         self.count += 1
-        return (self.count - 1) * 1000 + sum(samples) / len(samples)
+        return (self.count - 1) * 1000 + float(frame.mean())
 
     def reset(self) -> None:
         self.count = 0

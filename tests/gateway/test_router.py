@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.catalogue import ServedLanguage
 from common.errors import NoWorker, Overloaded
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
-from gateway.router import choose_worker
+from gateway.router import check_room, choose_worker
 
 ADAPTER = "it-base@1"
+BASE, OTHER_BASE = "sha256:0123456789abcdef", "sha256:fedcba9876543210"
 
 
 def worker(
@@ -24,8 +26,14 @@ def worker(
     active: int = 0,
     most: int = 16,
     draining: bool = False,
+    base: str = BASE,
+    universal: bool = True,
 ) -> WorkerRecord:
-    return WorkerRecord(name, f"{name}:1", resident, slots, active, most, draining, 0, 0, 0)
+    return WorkerRecord(
+        *(name, f"{name}:1", resident, slots, active, most, draining, 0, 0, 0),
+        base_fingerprint=base,
+        universal=universal,
+    )
 
 
 WARM = (ADAPTER,)
@@ -41,8 +49,9 @@ def chosen(
 ) -> set[str]:
     """Every worker that some draw of luck picks."""
     snapshot = FleetSnapshot(workers, available)
+    base = None if adapter == UNIVERSAL else BASE
     return {
-        choose_worker(snapshot, adapter, excluded, local or {}, random.Random(seed)).worker_id
+        choose_worker(snapshot, adapter, base, excluded, local or {}, random.Random(seed)).worker_id
         for seed in range(40)
     }
 
@@ -88,7 +97,7 @@ def test_two_choices_keep_a_fleet_even() -> None:
     rng = random.Random(1)
     for _ in range(400):
         snapshot = FleetSnapshot(workers, available=True)
-        local[choose_worker(snapshot, ADAPTER, frozenset(), local, rng).worker_id] += 1
+        local[choose_worker(snapshot, ADAPTER, BASE, frozenset(), local, rng).worker_id] += 1
     assert min(local.values()) >= 17
     assert max(local.values()) <= 23
 
@@ -105,7 +114,7 @@ def test_universal_goes_to_the_least_loaded_whatever_is_resident() -> None:
 def test_nobody_left_says_why(available: bool) -> None:
     with pytest.raises(NoWorker, match="of 0 alive"):
         chosen(available=available)
-    with pytest.raises(NoWorker, match="of 2 alive, 1 are draining and 1 just failed"):
+    with pytest.raises(NoWorker, match="of 2 alive that could, 1 are draining and 1 just failed"):
         chosen(
             worker("a", draining=True),
             worker("b"),
@@ -120,6 +129,87 @@ def test_all_full() -> None:
         chosen(*full, local={"b": 1})
     with pytest.raises(Overloaded):
         chosen(worker("none", most=0))
+
+
+# Fleets of several bases
+
+MMS = worker("mms", base=OTHER_BASE, universal=False)
+BUSY_WHISPER = worker("whisper", OTHERS, active=15)
+EARLIER = worker("earlier", base="", active=15)
+
+
+@pytest.mark.parametrize("available", [True, False])
+@pytest.mark.parametrize(
+    ("workers", "adapter", "homes"),
+    [
+        ((BUSY_WHISPER, MMS), ADAPTER, {"whisper"}),
+        ((BUSY_WHISPER, MMS), UNIVERSAL, {"whisper"}),
+        # An earlier release says nothing of its base, and had one only.
+        ((EARLIER, MMS), ADAPTER, {"earlier"}),
+        ((EARLIER, MMS), UNIVERSAL, {"earlier"}),
+    ],
+)
+def test_only_to_a_worker_of_the_base(
+    available: bool, workers: tuple[WorkerRecord, ...], adapter: str, homes: set[str]
+) -> None:
+    assert chosen(*workers, adapter=adapter, available=available) == homes
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_a_base_that_nobody_runs_is_named(available: bool) -> None:
+    with pytest.raises(NoWorker) as refused:
+        chosen(MMS, available=available)
+    assert str(refused.value) == (
+        "no worker runs base sha256:01234567… that adapter it-base@1 needs; start one with "
+        "PANGLOT_BASE_MODEL"
+    )
+    with pytest.raises(NoWorker, match=r"no worker has the universal decoder.*a Whisper model"):
+        chosen(MMS, adapter=UNIVERSAL, available=available)
+    with pytest.raises(NoWorker, match="of 1 alive that could, 0 are draining and 1 just failed"):
+        chosen(MMS, worker("a"), excluded=frozenset({"a"}), available=available)
+
+
+# New streams
+
+ITALIAN = ServedLanguage("it", "Italian", ADAPTER, BASE, None)
+GERMAN = ServedLanguage("de", "German", UNIVERSAL, None, None)
+FULL = worker("full", active=16)
+OVERFULL = worker("overfull", active=9, most=3)
+GONE = worker("gone", draining=True)
+
+
+@pytest.mark.parametrize(
+    ("workers", "fixed", "refused"),
+    [
+        ((FULL, OVERFULL), None, True),
+        ((FULL, OVERFULL, GONE), ITALIAN, True),
+        ((FULL, OVERFULL, worker("a", active=15)), None, False),
+        ((FULL, MMS), None, False),
+        ((FULL, MMS), ITALIAN, True),
+        ((FULL, MMS), GERMAN, True),
+        # Nobody there: it may be back in a moment, and a span waits for it.
+        ((), None, False),
+        ((GONE,), ITALIAN, False),
+        ((MMS,), ITALIAN, False),
+    ],
+)
+def test_a_stream_that_nobody_would_hear_is_refused(
+    workers: tuple[WorkerRecord, ...], fixed: ServedLanguage | None, refused: bool
+) -> None:
+    snapshot = FleetSnapshot(workers, available=True)
+    if refused:
+        with pytest.raises(Overloaded, match=r"all \d workers are full"):
+            check_room(snapshot, fixed, {})
+    else:
+        check_room(snapshot, fixed, {})
+    check_room(FleetSnapshot(workers, available=False), fixed, {})
+
+
+def test_what_this_gateway_opened_since_counts_for_new_streams_too() -> None:
+    snapshot = FleetSnapshot((worker("a", active=15),), available=True)
+    check_room(snapshot, ITALIAN, {})
+    with pytest.raises(Overloaded):
+        check_room(snapshot, ITALIAN, {"a": 1})
 
 
 # Without the registry
@@ -178,6 +268,8 @@ workers_strategy = st.lists(
         memory_bytes=st.just(0),
         adapter_hits=st.just(0),
         adapter_misses=st.just(0),
+        base_fingerprint=st.sampled_from(["", BASE, BASE, OTHER_BASE]),
+        universal=st.booleans(),
     ),
     max_size=8,
     unique_by=lambda record: record.worker_id,
@@ -202,17 +294,24 @@ def test_never_to_a_worker_that_cannot(
     alive = [
         w
         for w in workers
-        if not w.draining and w.worker_id not in excluded and (w.slot_count or adapter == UNIVERSAL)
+        if not w.draining
+        and w.worker_id not in excluded
+        and (
+            w.universal
+            if adapter == UNIVERSAL
+            else w.slot_count and w.base_fingerprint != OTHER_BASE
+        )
     ]
     room = [
         w for w in alive if local.get(w.worker_id, 0) + w.active_spans * available < w.max_spans
     ]
+    base = None if adapter == UNIVERSAL else BASE
     snapshot, rng = FleetSnapshot(workers, available), random.Random(seed)
     if not room:
         with pytest.raises(Overloaded if alive else NoWorker):
-            choose_worker(snapshot, adapter, excluded, local, rng)
+            choose_worker(snapshot, adapter, base, excluded, local, rng)
         return
-    picked = choose_worker(snapshot, adapter, excluded, local, rng)
+    picked = choose_worker(snapshot, adapter, base, excluded, local, rng)
     assert picked in room
     if available and adapter == ADAPTER:
         cool = [

@@ -66,10 +66,12 @@ class FakeLid:
 
     def __init__(self, *answers: str | None) -> None:
         self._answers = list(answers)
+        self.judged_s: list[float] = []
 
     async def identify(
         self, window: Samples, candidates: Sequence[str] | None, *, urgent: bool
     ) -> Mapping[str, float] | None:
+        self.judged_s.append(len(window) / SECOND)
         answer = self._answers.pop(0) if self._answers else None
         if answer is None:
             return None
@@ -84,11 +86,12 @@ class Stream:
     ) -> None:
         fleet = cast(FleetWatcher, FakeFleet(worker_address))
         self.workers = WorkerPool(fleet, random.Random(0))
-        languages = {tag: ServedLanguage(tag, tag, UNIVERSAL, None) for tag in TAGS}
+        languages = {tag: ServedLanguage(tag, tag, UNIVERSAL, None, None) for tag in TAGS}
         self._services = Services(Catalogue(languages), self.workers, cast(LanguageClient, lid))
         self._options = Options(fixed=None, candidates=candidates, partials=True)
         self._tracker = LanguageTracker(candidates, TrackerSettings())
         self._number = 0
+        self.lid = lid
 
     async def segment(self, n_seconds: int) -> list[Event]:
         """All events of the next segment."""
@@ -155,7 +158,7 @@ async def test_the_language_expected_is_corrected_once_it_is_certain() -> None:
 
 
 async def test_a_second_change_is_told_by_the_final_alone() -> None:
-    async with stream("en", "en", "fr", "fr", "it") as speaking:
+    async with stream("en", "en", "fr", "it") as speaking:
         await speaking.segment(2)
         assert story(await speaking.segment(4)) == [
             "partial en",
@@ -163,6 +166,15 @@ async def test_a_second_change_is_told_by_the_final_alone() -> None:
             "partial fr",
             "final it",
         ]
+
+
+async def test_a_language_that_is_settled_is_not_judged_again() -> None:
+    async with stream("en", "en", "en", "en", "en") as speaking:
+        await speaking.segment(4)
+        assert speaking.lid.judged_s == [1, 2, 3.5]
+        await speaking.segment(4)
+        await speaking.segment(4)
+        assert speaking.lid.judged_s[3:] == [2, 2]
 
 
 async def test_noise_has_no_events() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from panglot.v1 import transcription_pb2
+from redis.asyncio import Redis
 
 from client.audio import open_audio
 from common.catalogue import Catalogue, ServedLanguage
-from common.errors import CorruptAudio, IdleStream
-from common.fleet import UNIVERSAL
+from common.errors import CorruptAudio, IdleStream, Overloaded
+from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
+from common.registry import FleetWatcher
 from gateway.language import LanguageClient
 from gateway.segment import Event, Services
 from gateway.segment_audio import SegmentAudio
@@ -41,7 +44,7 @@ async def messages(pcm: bytes) -> AsyncIterator[Request]:
 
 def services(workers: WorkerPool) -> Services:
     """English by whatever worker there is."""
-    languages = {"en": ServedLanguage("en", "English", UNIVERSAL, None)}
+    languages = {"en": ServedLanguage("en", "English", UNIVERSAL, None, None)}
     return Services(Catalogue(languages), workers, cast(LanguageClient, FakeLid()))
 
 
@@ -64,6 +67,28 @@ async def test_what_was_heard_before_damage_is_told_before_the_damage() -> None:
     kinds = [event.WhichOneof("event") for event in events]
     assert kinds[-1] == "final"
     assert "ended" not in kinds
+
+
+async def test_a_stream_that_nobody_would_hear_is_refused_before_its_audio_is_taken() -> None:
+    full = WorkerRecord("worker", "127.0.0.1:1", (), 1, 9, 9, False, 0, 0, 0)
+    fleet = FleetWatcher(cast(Redis, None))
+    fleet.snapshot = FleetSnapshot((full,), available=True)
+    events: list[Event] = []
+    asked = 0
+
+    async def emit(event: Event) -> None:
+        events.append(event)
+
+    async def told() -> AsyncIterator[Request]:
+        nonlocal asked
+        async for message in messages(speech()):
+            asked += 1
+            yield message
+
+    session = Session(services(WorkerPool(fleet, random.Random(0))), GatewaySettings(), emit)
+    with pytest.raises(Overloaded, match="all 1 workers are full"):
+        await session.run(told())
+    assert (asked, events) == (1, [])
 
 
 async def test_a_client_that_never_reads_is_given_up() -> None:

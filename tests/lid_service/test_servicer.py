@@ -18,7 +18,7 @@ from common.audio import Samples, from_wire, to_wire
 from lid_service.batcher import Batcher, Posteriors
 from lid_service.posteriors import rank
 from lid_service.servicer import LidServicer
-from speech.language_id import LanguageIdentifier
+from speech.whisper.language_id import LanguageIdentifier
 from tests.speech.tiny import noise, tiny_model
 
 LANGUAGES = ("en", "zh", "de", "jv")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speech.base_model import BaseModel, load_base_model
+from speech.base_model import WhisperBase, load_whisper
 from tests.speech.tiny import read_clip, tiny_model
 
 AUDIO = Path(__file__).parent.parent / "audio"
@@ -21,13 +21,13 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def base() -> BaseModel:
+def base() -> WhisperBase:
     """Whisper base in float32, as installed. Shared: change nothing in it."""
-    return load_base_model()
+    return load_whisper()
 
 
 @pytest.fixture(scope="session")
-def tiny() -> BaseModel:
+def tiny() -> WhisperBase:
     """Two layers of random numbers. Shared: change nothing in it."""
     return tiny_model()
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import speech.base_model
 from common.errors import ModelNotFound
-from speech.base_model import BaseModel, default_cache, load_base_model
+from speech.base_model import WhisperBase, default_cache, load_whisper
 from tests.speech.tiny import tiny_tokenizer, tiny_whisper
 
 
@@ -31,7 +31,7 @@ def copy(directory: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(directory, tmp_path / "copy"))
 
 
-def test_the_embedded_model(base: BaseModel) -> None:
+def test_the_embedded_model(base: WhisperBase) -> None:
     assert base.name == "embedded"
     assert base.whisper.config.d_model == 512
     assert not base.whisper.training
@@ -44,20 +44,20 @@ def test_the_embedded_model(base: BaseModel) -> None:
     assert len(base.fingerprint) == len("sha256:") + 64
 
 
-def test_a_conversion_is_used_again(base: BaseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conversion_is_used_again(base: WhisperBase, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(target: Path) -> None:
         raise AssertionError("converted a second time")
 
     monkeypatch.setattr(speech.base_model, "_convert", never)
-    assert load_base_model().fingerprint == base.fingerprint
+    assert load_whisper().fingerprint == base.fingerprint
 
 
 def test_the_same_model_in_a_directory_has_the_same_fingerprint(
-    base: BaseModel, tmp_path: Path
+    base: WhisperBase, tmp_path: Path
 ) -> None:
     base.whisper.save_pretrained(tmp_path)  # in float32; the embedded one was kept in half
     base.tokenizer.save(str(tmp_path / "tokenizer.json"))
-    read = load_base_model(str(tmp_path))
+    read = load_whisper(str(tmp_path))
     assert read.name == str(tmp_path)
     assert read.fingerprint == base.fingerprint
 
@@ -66,25 +66,25 @@ def test_one_changed_weight_changes_the_fingerprint(directory: Path, copy: Path)
     whisper = tiny_whisper()
     whisper.model.encoder.layers[1].fc1.bias[3] += 0.01
     whisper.save_pretrained(copy)
-    changed = load_base_model(str(copy)).fingerprint
+    changed = load_whisper(str(copy)).fingerprint
     whisper.model.encoder.layers[1].fc1.bias[3] -= 0.01
     whisper.model.decoder.layers[1].fc1.bias[3] += 0.01  # no adapter stands on the decoder
     whisper.save_pretrained(copy)
-    assert changed != load_base_model(str(directory)).fingerprint
-    assert load_base_model(str(copy)).fingerprint == load_base_model(str(directory)).fingerprint
+    assert changed != load_whisper(str(directory)).fingerprint
+    assert load_whisper(str(copy)).fingerprint == load_whisper(str(directory)).fingerprint
 
 
 def test_no_such_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     name = str(tmp_path / "nowhere")
     with pytest.raises(ModelNotFound, match=r"nowhere.*neither a directory nor a hub id"):
-        load_base_model(name)
+        load_whisper(name)
 
 
 def test_a_directory_without_a_tokenizer(copy: Path) -> None:
     (copy / "tokenizer.json").unlink()
     with pytest.raises(ModelNotFound, match=r"has no tokenizer\.json"):
-        load_base_model(str(copy))
+        load_whisper(str(copy))
 
 
 @pytest.mark.parametrize(
@@ -92,21 +92,23 @@ def test_a_directory_without_a_tokenizer(copy: Path) -> None:
 )
 def test_a_damaged_directory_is_refused(copy: Path, file: str) -> None:
     (copy / file).write_text("{")
-    with pytest.raises(ModelNotFound, match="holds no readable Whisper model"):
-        load_base_model(str(copy))
+    with pytest.raises(
+        ModelNotFound, match=r"holds no readable Whisper model|no readable config\.json"
+    ):
+        load_whisper(str(copy))
 
 
 def test_a_directory_without_weights_is_refused(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="holds no readable Whisper model"):
-        load_base_model(str(copy))
+        load_whisper(str(copy))
 
 
 def test_weights_of_another_architecture_are_refused(copy: Path) -> None:
     whisper = tiny_whisper()
     save_file(whisper.model.encoder.state_dict(), copy / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelNotFound, match="holds no readable Whisper model"):
-        load_base_model(str(copy))
+        load_whisper(str(copy))
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(importlib.resources, "files", files)
     with pytest.raises(ModelNotFound, match="not installed: pip install"):
-        load_base_model(cache=tmp_path)
+        load_whisper(cache=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -129,7 +131,7 @@ def test_a_damaged_installation_leaves_nothing(
     monkeypatch.setattr(importlib.resources, "files", lambda package: packages / package)
     cache = tmp_path / "cache"
     with pytest.raises(ModelNotFound, match="does not match its checksum"):
-        load_base_model(cache=cache)
+        load_whisper(cache=cache)
     assert not list(cache.iterdir())
 
 
@@ -145,4 +147,4 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     blocked = tmp_path / "cache"
     blocked.write_text("a file where the folder should be")
     with pytest.raises(ModelNotFound, match=r"cannot be converted .*PANGLOT_CACHE"):
-        load_base_model(cache=blocked)
+        load_whisper(cache=blocked)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from common.errors import ModelNotFound
-from speech.ctranslate2 import VERSION, read_variables, whisper_state_dict
+from speech.whisper.ctranslate2 import VERSION, read_variables, whisper_state_dict
 from tests.speech.tiny import tiny_whisper
 
 _CODES = {torch.float32: 0, torch.int8: 1, torch.int16: 2, torch.int32: 3, torch.float16: 4}

@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from speech.adapters.bottleneck import BottleneckShape
-from speech.base_model import BaseModel
-from speech.encoder import Adapt, Encoded, Site, WhisperSharedEncoder, within
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.base_model import WhisperBase
+from speech.encoder import Adapt, Encoded, Site, within
 from speech.features import SAMPLE_RATE_HZ
+from speech.whisper.encoder import WhisperSharedEncoder
 from tests.speech.tiny import D_MODEL, N_LAYERS, noise, random_adapter, tiny_model
 
 ENCODER = WhisperSharedEncoder(tiny_model().whisper.model.encoder)
-ADAPTER = random_adapter(BottleneckShape(D_MODEL, 5, (0, 1), 7))
+ADAPTER = random_adapter(AdapterShape(BOTTLENECK, D_MODEL, 5, (0, 1), 7))
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
@@ -27,7 +28,9 @@ def difference(found: Tensor, expected: Tensor) -> float:
 
 
 @torch.inference_mode()
-def test_thirty_seconds_equal_the_reference(base: BaseModel, clip: Callable[[str], Tensor]) -> None:
+def test_thirty_seconds_equal_the_reference(
+    base: WhisperBase, clip: Callable[[str], Tensor]
+) -> None:
     encoder = WhisperSharedEncoder(base.whisper.model.encoder)
     audio = clip("en-1.flac")
     features, lengths = encoder.features([F.pad(audio, (0, encoder.max_samples - len(audio)))])
@@ -64,7 +67,9 @@ def test_what_stands_beyond_a_row_is_not_heard() -> None:
 
 
 @torch.inference_mode()
-def test_rows_of_a_batch_on_the_real_model(base: BaseModel, clip: Callable[[str], Tensor]) -> None:
+def test_rows_of_a_batch_on_the_real_model(
+    base: WhisperBase, clip: Callable[[str], Tensor]
+) -> None:
     encoder = WhisperSharedEncoder(base.whisper.model.encoder)
     audio = [clip("fr-2.flac"), clip("en-3.flac")[:9_999], clip("ru-2.flac")]
     batch = encoder(*encoder.features(audio))

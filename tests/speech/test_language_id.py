@@ -14,13 +14,14 @@ from torch import Tensor
 
 import common.catalogue
 from common.errors import ModelNotFound
-from speech.base_model import BaseModel
-from speech.language_id import WINDOW_SAMPLES, LanguageIdentifier
-from speech.languages import from_bcp47, model_languages, token_id
+from speech.base_model import WhisperBase
+from speech.precision import place
+from speech.whisper.language_id import WINDOW_SAMPLES, LanguageIdentifier
+from speech.whisper.languages import from_bcp47, model_languages, token_id
 from tests.speech.tiny import noise, tiny_model
 
 
-def test_the_real_model_knows_99_languages(base: BaseModel) -> None:
+def test_the_real_model_knows_99_languages(base: WhisperBase) -> None:
     languages = model_languages(base.tokenizer)
     assert len(languages) == 99
     assert sorted(languages) == sorted(common.catalogue.universal_languages())
@@ -36,19 +37,19 @@ def test_tags_are_in_their_standard_form() -> None:
     assert "jv" in tags
 
 
-def test_a_withdrawn_code_is_translated(tiny: BaseModel) -> None:
+def test_a_withdrawn_code_is_translated(tiny: WhisperBase) -> None:
     assert list(model_languages(tiny.tokenizer)) == ["en", "zh", "de", "jv"]
     assert from_bcp47("jv") == "jw"
     assert from_bcp47("de") == "de"
 
 
-def test_a_model_of_one_language(tiny: BaseModel) -> None:
+def test_a_model_of_one_language(tiny: WhisperBase) -> None:
     with pytest.raises(ModelNotFound, match=r"<\|xx\|>: is it multilingual"):
         token_id(tiny.tokenizer, "<|xx|>")
 
 
 def test_the_right_language(
-    base: BaseModel, clip: Callable[[str], Tensor], clips: dict[str, dict[str, Any]]
+    base: WhisperBase, clip: Callable[[str], Tensor], clips: dict[str, dict[str, Any]]
 ) -> None:
     names = ["en-1.flac", "fr-1.flac", "it-1.flac", "es-2.flac", "ru-2.flac"]
     identifier = LanguageIdentifier(base)
@@ -74,6 +75,6 @@ def test_a_window_does_not_hear_its_neighbours() -> None:
 
 def test_in_bfloat16() -> None:
     exact = LanguageIdentifier(tiny_model()).posteriors([noise(16_000)])
-    rounded = LanguageIdentifier(tiny_model(), torch.bfloat16).posteriors([noise(16_000)])
+    rounded = LanguageIdentifier(tiny_model(), place("cpu", "bfloat16")).posteriors([noise(16_000)])
     assert rounded.dtype == torch.float32
     assert torch.allclose(rounded, exact, atol=0.05)

@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import torch
+from fsspec.implementations.local import LocalFileSystem
 from safetensors.torch import save
 
-from common.errors import AdapterNotFound, AdapterRefused
-from speech.adapters.bottleneck import BottleneckShape
+from common.adapter_files import AdapterFiles
+from common.errors import AdapterNotFound, AdapterRefused, SettingsError, StoreUnavailable
 from speech.adapters.card import (
     Accuracy,
     AdapterCard,
@@ -22,18 +24,19 @@ from speech.adapters.card import (
     read_card,
     write_card,
 )
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.adapters.store import AdapterStore
 from tests.speech.tiny import D_MODEL, make_card, publish, random_adapter
 
 BASE = "sha256:" + "b" * 64
-ADAPTER = random_adapter(BottleneckShape(D_MODEL, 4, (0, 1), 6))
+ADAPTER = random_adapter(AdapterShape(BOTTLENECK, D_MODEL, 4, (0, 1), 6))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> AdapterStore:
     """One that holds `it@1`."""
     publish(tmp_path, ADAPTER, "it", BASE)
-    return AdapterStore(tmp_path, BASE, D_MODEL)
+    return AdapterStore(AdapterFiles(str(tmp_path)), BASE, D_MODEL)
 
 
 def rewrite(directory: Path, **fields: Any) -> None:
@@ -68,19 +71,49 @@ def test_what_was_published_is_loaded(store: AdapterStore) -> None:
     loaded = store.load("it@1")
     assert loaded.card.key == "it@1"
     assert loaded.lexicon is None
-    assert loaded.module.shape == ADAPTER.shape
-    assert not loaded.module.training
+    assert loaded.shape == ADAPTER.shape
     for name, value in ADAPTER.state_dict().items():
-        assert torch.equal(loaded.module.state_dict()[name], value)
-    assert not any(parameter.requires_grad for parameter in loaded.module.parameters())
+        assert torch.equal(loaded.tensors[name], value)
 
 
-def test_half_precision_is_widened(store: AdapterStore, tmp_path: Path) -> None:
-    state = {name: value.half() for name, value in ADAPTER.state_dict().items()}
-    republish(tmp_path / "it", save(state))
-    loaded = store.load("it@1").module.state_dict()
-    assert {value.dtype for value in loaded.values()} == {torch.float32}
-    assert torch.equal(loaded["head.norm.bias"], state["head.norm.bias"].float())
+def test_an_object_store_is_read_as_a_directory_is(tmp_path: Path) -> None:
+    publish(tmp_path, ADAPTER, "it", BASE)
+    bucket = fsspec.filesystem("memory")
+    bucket.put(f"{tmp_path}/", "/bucket/adapters/", recursive=True)
+    files = AdapterFiles("memory://bucket/adapters")
+    assert list(files.cards()) == ["it"]
+    loaded = AdapterStore(files, BASE, D_MODEL).load("it@1")
+    assert torch.equal(loaded.tensors["head.norm.bias"], ADAPTER.state_dict()["head.norm.bias"])
+    with pytest.raises(AdapterNotFound):
+        AdapterStore(files, BASE, D_MODEL).load("fr@1")
+
+
+def test_a_store_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path, ADAPTER, "it", BASE)
+    files = AdapterFiles(str(tmp_path))
+
+    def away(*_: object, **__: object) -> bytes:
+        raise ConnectionError(f"no route to {tmp_path}")
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", away)
+    with pytest.raises(StoreUnavailable, match="cannot be read: ConnectionError") as caught:
+        AdapterStore(files, BASE, D_MODEL).load("it@1")
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense://bucket", "s3://bucket/adapters"])
+def test_a_protocol_that_is_not_installed(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"PANGLOT_MODELS: .*s3fs"):
+        AdapterFiles(url)
+
+
+def test_a_file_too_large_for_an_adapter(
+    tmp_path: Path, store: AdapterStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.adapter_files.MAX_BYTES", 2000)
+    (tmp_path / "it" / "adapter.safetensors").write_bytes(b"x" * 2001)
+    with pytest.raises(StoreUnavailable, match="has 2001 bytes; the limit is 2000"):
+        store.load("it@1")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +127,7 @@ def test_unknown(store: AdapterStore, key: str) -> None:
 
 def test_a_key_cannot_leave_the_store(store: AdapterStore, tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
-    outside = AdapterStore(tmp_path / "inner", BASE, D_MODEL)
+    outside = AdapterStore(AdapterFiles(str(tmp_path / "inner")), BASE, D_MODEL)
     for name in ("../it", str(tmp_path / "it")):
         rewrite(tmp_path / "it", id=name)
         with pytest.raises(AdapterNotFound):
@@ -167,7 +200,9 @@ def test_wrong_shapes(
     assert says in refused(store)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(AdapterCard)])
+@pytest.mark.parametrize(
+    "field", [x.name for x in dataclasses.fields(AdapterCard) if x.default is dataclasses.MISSING]
+)
 def test_missing_field(tmp_path: Path, store: AdapterStore, field: str) -> None:
     path = tmp_path / "it" / "card.json"
     document = json.loads(path.read_text())

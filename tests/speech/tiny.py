@@ -14,9 +14,11 @@ from tokenizers.models import WordLevel
 from torch import Tensor
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
 from speech.adapters.card import WEIGHTS_FILE, AdapterCard, Training, write_card
-from speech.base_model import BaseModel, fingerprint
+from speech.adapters.kinds import AdapterShape
+from speech.adapters.module import Adapter
+from speech.base_model import WhisperBase, fingerprint
+from speech.whisper.encoder import WhisperSharedEncoder
 
 D_MODEL = 32
 N_LAYERS = 2
@@ -72,30 +74,29 @@ def tiny_whisper(seed: int = 0) -> WhisperForConditionalGeneration:
     return whisper
 
 
-def tiny_model(seed: int = 0) -> BaseModel:
+def tiny_model(seed: int = 0) -> WhisperBase:
     """A base model in float32 that any test may cast or change."""
     whisper = tiny_whisper(seed)
-    return BaseModel(
+    return WhisperBase(
         name="tiny",
         fingerprint=fingerprint(whisper.model.encoder),
+        encoder=WhisperSharedEncoder(whisper.model.encoder),
         whisper=whisper,
         tokenizer=tiny_tokenizer(),
         generation=GenerationConfig(alignment_heads=[[0, 1], [1, 0]]),
     )
 
 
-def random_adapter(shape: BottleneckShape, seed: int = 0) -> BottleneckAdapter:
+def random_adapter(shape: AdapterShape, seed: int = 0) -> Adapter:
     """An adapter that changes much, in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
-    adapter = BottleneckAdapter(shape)
+    adapter = Adapter(shape)
     for parameter in adapter.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
     return adapter.requires_grad_(False).eval()
 
 
-def make_card(
-    adapter: BottleneckAdapter, name: str, base_fingerprint: str, sha256: str = ""
-) -> AdapterCard:
+def make_card(adapter: Adapter, name: str, base_fingerprint: str, sha256: str = "") -> AdapterCard:
     """A card that fits `adapter`: blank, space, then letters."""
     shape = adapter.shape
     letters = tuple(chr(ord("a") + number) for number in range(shape.n_vocab - 2))
@@ -117,7 +118,7 @@ def make_card(
     )
 
 
-def publish(store: Path, adapter: BottleneckAdapter, name: str, base: str) -> AdapterCard:
+def publish(store: Path, adapter: Adapter, name: str, base: str) -> AdapterCard:
     """Write `adapter` with its card into the directory `store`."""
     content = save(adapter.state_dict())
     card = make_card(adapter, name, base, hashlib.sha256(content).hexdigest())

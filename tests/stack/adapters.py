@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
 from speech.adapters.card import WEIGHTS_FILE, AdapterCard, Training, write_card
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.adapters.module import Adapter
 from speech.base_model import load_base_model
 
 VOCABULARY = ("<blank>", " ", *"aeioukmnst")
@@ -30,15 +31,15 @@ def write_adapters(store: Path, shipped: Path) -> Path:
     for card in shipped.glob("*/card.json"):
         (store / card.parent.name).symlink_to(card.parent)
     base = load_base_model()
-    shape = BottleneckShape(int(base.whisper.config.d_model), 4, (3,), len(VOCABULARY))
+    shape = AdapterShape(BOTTLENECK, base.encoder.d_model, 4, (3,), len(VOCABULARY))
     for language in (*RANDOM, BROKEN):
         torch.manual_seed(len(language))
-        _write(store, language, BottleneckAdapter(shape), base.fingerprint)
+        _write(store, language, Adapter(shape), base.fingerprint)
     (store / f"{BROKEN}-random" / WEIGHTS_FILE).write_bytes(b"not what the card says")
     return store
 
 
-def _write(store: Path, language: str, adapter: BottleneckAdapter, fingerprint: str) -> None:
+def _write(store: Path, language: str, adapter: Adapter, fingerprint: str) -> None:
     identifier, version = adapter_id(language).split("@")
     directory = store / identifier
     directory.mkdir()

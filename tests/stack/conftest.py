@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from common.catalogue import models_directory
+from common.catalogue import models_url
 from tests.stack.adapters import write_adapters
 from tests.stack.running import RunningStack, running_stack
 
@@ -17,7 +17,7 @@ from tests.stack.running import RunningStack, running_stack
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """`panglot serve` with two workers, and a store that holds the tests' adapters too."""
     directory = tmp_path_factory.mktemp("stack")
-    models = write_adapters(directory / "models", models_directory(""))
+    models = write_adapters(directory / "models", Path(models_url("")))
     with running_stack(directory / "logs", PANGLOT_MODELS=str(models)) as running:
         yield running
 

@@ -132,10 +132,13 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(log_dir: Path, **environment: str) -> Iterator[RunningStack]:
+def running_stack(
+    log_dir: Path, *options: str, workers: int = WORKERS, **environment: str
+) -> Iterator[RunningStack]:
     """`panglot serve`, until the block ends; it must then end well."""
+    given = ("--port", "0", "--workers", str(workers), "--log-dir", str(log_dir), *options)
     process = subprocess.Popen(
-        [PANGLOT, "serve", "--port", "0", "--workers", str(WORKERS), "--log-dir", log_dir],
+        [PANGLOT, "serve", *given],
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

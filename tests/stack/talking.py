@@ -53,6 +53,7 @@ def configuration(
     partials: bool | None = None,
     end_silence_ms: int | None = None,
     max_segment_ms: int | None = None,
+    boosted: Iterable[str] = (),
 ) -> Request:
     """The first message."""
     language = None
@@ -68,6 +69,7 @@ def configuration(
             partial_results=partials,
             end_silence_ms=end_silence_ms,
             max_segment_ms=max_segment_ms,
+            boosted_phrases=boosted,
         )
     )
 

@@ -151,6 +151,16 @@ REFUSED: dict[str, tuple[Callable[[], list[Request]], str, tuple[str, ...]]] = {
         "INVALID_ARGUMENT",
         ("config.max_segment_ms", "28001", "28000"),
     ),
+    "too many phrases": (
+        lambda: [configuration(boosted=["a"] * 101)],
+        "INVALID_ARGUMENT",
+        ("config.boosted_phrases", "101", "100"),
+    ),
+    "a phrase that is none": (
+        lambda: [configuration(boosted=["a", "b\n"])],
+        "INVALID_ARGUMENT",
+        ("config.boosted_phrases[1]", "'b\\n'", "control"),
+    ),
     "no audio": (lambda: [ENGLISH, END], "INVALID_ARGUMENT", ("no audio",)),
     "no audio, and the stream just closed": (
         lambda: [ENGLISH],

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
 from client.types import Fleet
+from common.catalogue import models_url
 from tests.stack.adapters import RANDOM, adapter_id
 from tests.stack.clips import clip
 from tests.stack.running import RunningStack
@@ -56,3 +59,10 @@ async def test_languages_share_the_workers(stack: RunningStack) -> None:
     assert outcomes[0].text == outcomes[3].text
     assert outcomes[1].text == outcomes[4].text
     await stack.until(lambda fleet: bool(_holders(fleet, SECOND)), "nobody holds the adapter")
+
+
+async def test_each_worker_says_which_base_it_runs(stack: RunningStack) -> None:
+    card = json.loads((Path(models_url("")) / "es" / "card.json").read_text(encoding="utf-8"))
+    for worker in (await stack.fleet()).workers:
+        assert (worker.base_model, worker.universal) == ("embedded", True)
+        assert worker.base_fingerprint == card["base_fingerprint"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from common.errors import AdapterRefused
 from speech.adapters.card import LexiconSettings
-from speech.ctc import LogProbs, text_of
-from speech.lexicon import LexiconDecoder
+from speech.ctc.lexicon import LexiconDecoder
+from speech.ctc.paths import LogProbs, text_of, timed_words
 from transfer.lexicon import build_lexicon
 from transfer.vocabulary import encode, vocabulary_of
 
@@ -63,6 +64,44 @@ def test_a_boosted_name_joins_the_lexicon(decoder: LexiconDecoder) -> None:
     doubtful = heard("the zixer sat", [(5, "y")])
     assert words(decoder, doubtful, ["zyxer"]) == "the zyxer sat"
     assert words(decoder, heard("the cat sat")) == "the cat sat"
+
+
+@pytest.mark.parametrize("phrase", ["Zyxer", "ZYXER", "Mr. Zyxer!", "zýxer", "“zyxer”"])
+def test_a_boosted_name_is_written_as_the_vocabulary_writes(
+    decoder: LexiconDecoder, phrase: str
+) -> None:
+    assert words(decoder, heard("the zixer sat", [(5, "y")]), [phrase]) == "the zyxer sat"
+
+
+@pytest.mark.parametrize("phrase", ["Ярослав", "...", "3M", "ß"])
+def test_a_name_that_cannot_be_written_changes_nothing(
+    decoder: LexiconDecoder, phrase: str
+) -> None:
+    assert words(decoder, heard("the cat sat"), [phrase]) == "the cat sat"
+
+
+def test_many_callers_boost_their_own(decoder: LexiconDecoder) -> None:
+    names = ["zyxer", "zaxer", "zoxer", "zuxer", "zexer", "zyxar", "zyxor", "zyxir", "zyxur"] * 2
+
+    def said(name: str) -> str:
+        middle = [(5, name[1])] if name[1] != "i" else []
+        return words(decoder, heard(f"the zi{name[2:]} sat", middle), [name])
+
+    with ThreadPoolExecutor(4) as callers:
+        assert list(callers.map(said, names)) == [f"the {name} sat" for name in names]
+
+
+def test_the_path_of_a_final_says_when_its_words_were_spoken(decoder: LexiconDecoder) -> None:
+    log_probs = heard("the cut sat", [(5, "a")])
+    path = decoder.path(log_probs)
+    assert path.symbols == tuple(decoder.decode(log_probs))
+    times = [(word.text, word.start_ms, word.end_ms) for word in timed_words(path, VOCABULARY)]
+    # Three frames a letter: two of sound, one of silence.
+    assert times == [("the", 0, 160), ("cat", 240, 400), ("sat", 480, 640)]
+
+
+def test_a_path_of_no_frames_is_empty(decoder: LexiconDecoder) -> None:
+    assert decoder.path(np.zeros((0, len(VOCABULARY)), np.float32)).symbols == ()
 
 
 def test_an_elided_word_leans_on_the_next() -> None:

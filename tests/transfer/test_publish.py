@@ -10,10 +10,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
-from speech.adapters.bottleneck import BottleneckAdapter, BottleneckShape
+from common.adapter_files import AdapterFiles
 from speech.adapters.card import LexiconSettings, read_card
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
+from speech.adapters.module import Adapter
 from speech.adapters.store import AdapterStore
-from speech.base_model import BaseModel
+from speech.base_model import WhisperBase
+from speech.whisper.encoder import WhisperSharedEncoder
 from transfer.evaluate import Verdict, rounded_to_half, summary
 from transfer.lexicon import build_lexicon
 from transfer.manifest import Clip
@@ -41,8 +44,10 @@ def test_what_is_published_is_what_the_store_loads(tmp_path: Path) -> None:
     settings = TrainSettings(rank=4, layers=(1,))
     vocabulary = vocabulary_of([CLIP.text])
     record = RunRecord("en", vocabulary, settings, "it@1", 10, 0.5, 0.2)
-    base = BaseModel("tiny", "sha256:0", _whisper(), Tokenizer(BPE()), GenerationConfig())
-    adapter = BottleneckAdapter(BottleneckShape(16, 4, (1,), len(vocabulary)))
+    whisper = _whisper()
+    encoder = WhisperSharedEncoder(whisper.model.encoder)
+    base = WhisperBase("tiny", "sha256:0", encoder, whisper, Tokenizer(BPE()), GenerationConfig())
+    adapter = Adapter(AdapterShape(BOTTLENECK, 16, 4, (1,), len(vocabulary)))
     torch.nn.init.normal_(adapter.head["projection"].weight)  # type: ignore[arg-type]
     rounded_to_half(adapter)
     lexicon = build_lexicon([CLIP.text], "qu", vocabulary)
@@ -54,10 +59,10 @@ def test_what_is_published_is_what_the_store_loads(tmp_path: Path) -> None:
     assert card.training.licences == ("CC-BY-SA-3.0",)
     assert "started from it@1" in card.training.strategy
     assert read_card(tmp_path / "en") == card
-    loaded = AdapterStore(tmp_path, "sha256:0", 16).load("en@1")
+    loaded = AdapterStore(AdapterFiles(str(tmp_path)), "sha256:0", 16).load("en@1")
     assert loaded.lexicon is not None
     for name, value in adapter.state_dict().items():
-        assert torch.equal(loaded.module.state_dict()[name], value)
+        assert torch.equal(loaded.tensors[name], value)
 
 
 def test_the_universal_path_serves_where_it_is_better(tmp_path: Path) -> None:

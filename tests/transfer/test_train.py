@@ -14,7 +14,8 @@ from tokenizers.models import BPE
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
 from common.errors import InvalidRequest
-from speech.base_model import BaseModel
+from speech.base_model import WhisperBase
+from speech.whisper.encoder import WhisperSharedEncoder
 from transfer.audio import read_audio, write_flac
 from transfer.manifest import Clip
 from transfer.run import WEIGHTS, RunRecord
@@ -39,7 +40,7 @@ SETTINGS = TrainSettings(
 
 
 @pytest.fixture(scope="module")
-def base() -> BaseModel:
+def base() -> WhisperBase:
     torch.manual_seed(0)
     config = WhisperConfig(
         vocab_size=64,
@@ -59,7 +60,8 @@ def base() -> BaseModel:
     # As initialised, a convolution lets next to nothing of the sound through.
     for convolution in (whisper.model.encoder.conv1, whisper.model.encoder.conv2):
         convolution.weight.mul_(20.0)
-    return BaseModel("tiny", "sha256:0", whisper, Tokenizer(BPE()), GenerationConfig())
+    encoder = WhisperSharedEncoder(whisper.model.encoder)
+    return WhisperBase("tiny", "sha256:0", encoder, whisper, Tokenizer(BPE()), GenerationConfig())
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,9 @@ def test_flac_round_trip(tmp_path: Path) -> None:
     assert np.abs(read - samples).max() < 1e-4
 
 
-def test_it_learns_four_clips_by_heart(base: BaseModel, clips: list[Clip], tmp_path: Path) -> None:
+def test_it_learns_four_clips_by_heart(
+    base: WhisperBase, clips: list[Clip], tmp_path: Path
+) -> None:
     record = train(
         base, clips, "en", replace(SETTINGS, epochs=80, speeds=(1.0,), time_masks=0), tmp_path
     )
@@ -96,7 +100,7 @@ def test_it_learns_four_clips_by_heart(base: BaseModel, clips: list[Clip], tmp_p
 
 
 def test_a_resumed_run_ends_like_an_unbroken_one(
-    base: BaseModel, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: WhisperBase, clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(SETTINGS, epochs=4)
     train(base, clips, "en", settings, tmp_path / "unbroken")
@@ -123,7 +127,7 @@ def test_a_resumed_run_ends_like_an_unbroken_one(
 
 
 def test_a_run_of_another_shape_is_refused(
-    base: BaseModel, clips: list[Clip], tmp_path: Path
+    base: WhisperBase, clips: list[Clip], tmp_path: Path
 ) -> None:
     train(base, clips, "en", replace(SETTINGS, epochs=1), tmp_path)
     with pytest.raises(InvalidRequest, match="another folder"):
@@ -131,7 +135,7 @@ def test_a_run_of_another_shape_is_refused(
 
 
 def test_a_source_gives_its_blocks_and_shared_letters(
-    base: BaseModel, clips: list[Clip], tmp_path: Path
+    base: WhisperBase, clips: list[Clip], tmp_path: Path
 ) -> None:
     first = train(base, clips, "en", replace(SETTINGS, epochs=2), tmp_path / "first")
     source = Source("en@1", load_file(tmp_path / "first" / WEIGHTS), first.vocabulary)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14panglot/v1/asr.proto\x12\npanglot.v1\"\x86\x01\n\x10RecognizeRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.panglot.v1.SpanConfigH\x00\x12\x13\n\tpcm_s16le\x18\x02 \x01(\x0cH\x00\x12(\n\x08\x66inalize\x18\x03 \x01(\x0b\x32\x14.panglot.v1.FinalizeH\x00\x42\t\n\x07request\"Y\n\nSpanConfig\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x03 \x01(\t\x12\x17\n\x0fpartial_results\x18\x04 \x01(\x08\"2\n\x08\x46inalize\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12\x14\n\x0csample_count\x18\x02 \x01(\x03\"x\n\x11RecognizeResponse\x12)\n\x07partial\x18\x01 \x01(\x0b\x32\x16.panglot.v1.HypothesisH\x00\x12,\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1b.panglot.v1.FinalHypothesisH\x00\x42\n\n\x08response\"O\n\x0f\x46inalHypothesis\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12*\n\nhypothesis\x18\x02 \x01(\x0b\x32\x16.panglot.v1.Hypothesis\"\x91\x01\n\nHypothesis\x12\x0c\n\x04text\x18\x01 \x01(\t\x12)\n\x05words\x18\x02 \x03(\x0b\x32\x1a.panglot.v1.HypothesisWord\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12\x10\n\x08\x61udio_ms\x18\x04 \x01(\x05\x12\x10\n\x08queue_ms\x18\x05 \x01(\x02\x12\x12\n\ncompute_ms\x18\x06 \x01(\x02\"T\n\x0eHypothesisWord\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x32Z\n\nAsrService\x12L\n\tRecognize\x12\x1c.panglot.v1.RecognizeRequest\x1a\x1d.panglot.v1.RecognizeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14panglot/v1/asr.proto\x12\npanglot.v1\"\x86\x01\n\x10RecognizeRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.panglot.v1.SpanConfigH\x00\x12\x13\n\tpcm_s16le\x18\x02 \x01(\x0cH\x00\x12(\n\x08\x66inalize\x18\x03 \x01(\x0b\x32\x14.panglot.v1.FinalizeH\x00\x42\t\n\x07request\"r\n\nSpanConfig\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x03 \x01(\t\x12\x17\n\x0fpartial_results\x18\x04 \x01(\x08\x12\x17\n\x0f\x62oosted_phrases\x18\x05 \x03(\t\"2\n\x08\x46inalize\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12\x14\n\x0csample_count\x18\x02 \x01(\x03\"x\n\x11RecognizeResponse\x12)\n\x07partial\x18\x01 \x01(\x0b\x32\x16.panglot.v1.HypothesisH\x00\x12,\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1b.panglot.v1.FinalHypothesisH\x00\x42\n\n\x08response\"O\n\x0f\x46inalHypothesis\x12\x10\n\x08sequence\x18\x01 \x01(\x05\x12*\n\nhypothesis\x18\x02 \x01(\x0b\x32\x16.panglot.v1.Hypothesis\"\x91\x01\n\nHypothesis\x12\x0c\n\x04text\x18\x01 \x01(\t\x12)\n\x05words\x18\x02 \x03(\x0b\x32\x1a.panglot.v1.HypothesisWord\x12\x12\n\nconfidence\x18\x03 \x01(\x02\x12\x10\n\x08\x61udio_ms\x18\x04 \x01(\x05\x12\x10\n\x08queue_ms\x18\x05 \x01(\x02\x12\x12\n\ncompute_ms\x18\x06 \x01(\x02\"T\n\x0eHypothesisWord\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x32Z\n\nAsrService\x12L\n\tRecognize\x12\x1c.panglot.v1.RecognizeRequest\x1a\x1d.panglot.v1.RecognizeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECOGNIZEREQUEST']._serialized_start=37
   _globals['_RECOGNIZEREQUEST']._serialized_end=171
   _globals['_SPANCONFIG']._serialized_start=173
-  _globals['_SPANCONFIG']._serialized_end=262
-  _globals['_FINALIZE']._serialized_start=264
-  _globals['_FINALIZE']._serialized_end=314
-  _globals['_RECOGNIZERESPONSE']._serialized_start=316
-  _globals['_RECOGNIZERESPONSE']._serialized_end=436
-  _globals['_FINALHYPOTHESIS']._serialized_start=438
-  _globals['_FINALHYPOTHESIS']._serialized_end=517
-  _globals['_HYPOTHESIS']._serialized_start=520
-  _globals['_HYPOTHESIS']._serialized_end=665
-  _globals['_HYPOTHESISWORD']._serialized_start=667
-  _globals['_HYPOTHESISWORD']._serialized_end=751
-  _globals['_ASRSERVICE']._serialized_start=753
-  _globals['_ASRSERVICE']._serialized_end=843
+  _globals['_SPANCONFIG']._serialized_end=287
+  _globals['_FINALIZE']._serialized_start=289
+  _globals['_FINALIZE']._serialized_end=339
+  _globals['_RECOGNIZERESPONSE']._serialized_start=341
+  _globals['_RECOGNIZERESPONSE']._serialized_end=461
+  _globals['_FINALHYPOTHESIS']._serialized_start=463
+  _globals['_FINALHYPOTHESIS']._serialized_end=542
+  _globals['_HYPOTHESIS']._serialized_start=545
+  _globals['_HYPOTHESIS']._serialized_end=690
+  _globals['_HYPOTHESISWORD']._serialized_start=692
+  _globals['_HYPOTHESISWORD']._serialized_end=776
+  _globals['_ASRSERVICE']._serialized_start=778
+  _globals['_ASRSERVICE']._serialized_end=868
 # @@protoc_insertion_point(module_scope)

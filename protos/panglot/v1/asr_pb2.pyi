@@ -58,6 +58,7 @@ class SpanConfig(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
     PARTIAL_RESULTS_FIELD_NUMBER: _builtins.int
+    BOOSTED_PHRASES_FIELD_NUMBER: _builtins.int
     span_id: _builtins.str
     """Names the span in logs: stream, segment, attempt."""
     language: _builtins.str
@@ -66,6 +67,12 @@ class SpanConfig(_message.Message):
     """`<adapter id>@<version>`, or `universal`."""
     partial_results: _builtins.bool
     """Whether partial hypotheses are wanted."""
+    @_builtins.property
+    def boosted_phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Phrases that finals prefer, as the caller wrote them; the gateway has checked them. See
+        `StreamConfig.boosted_phrases`.
+        """
+
     def __init__(
         self,
         *,
@@ -73,10 +80,11 @@ class SpanConfig(_message.Message):
         language: _builtins.str = ...,
         adapter: _builtins.str = ...,
         partial_results: _builtins.bool = ...,
+        boosted_phrases: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "language", b"language", "partial_results", b"partial_results", "span_id", b"span_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter", b"adapter", "boosted_phrases", b"boosted_phrases", "language", b"language", "partial_results", b"partial_results", "span_id", b"span_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

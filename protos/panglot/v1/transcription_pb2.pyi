@@ -112,6 +112,7 @@ class StreamConfig(_message.Message):
     PARTIAL_RESULTS_FIELD_NUMBER: _builtins.int
     END_SILENCE_MS_FIELD_NUMBER: _builtins.int
     MAX_SEGMENT_MS_FIELD_NUMBER: _builtins.int
+    BOOSTED_PHRASES_FIELD_NUMBER: _builtins.int
     partial_results: _builtins.bool
     """Whether to send `partial` events while somebody speaks. Unset: yes."""
     end_silence_ms: _builtins.int
@@ -126,6 +127,22 @@ class StreamConfig(_message.Message):
     def language(self) -> Global___LanguageSelection:
         """Which languages to listen for. Unset: every language the model knows."""
 
+    @_builtins.property
+    def boosted_phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names and terms that the speaker is likely to say and that are rare otherwise: "Ahmed Hassan",
+        "sertraline". At most 100, each of 1 to 100 characters, with no control characters.
+
+        They become likelier wherever something sounds alike; nothing is forced. Many phrases, or
+        short ones, may be heard where nobody said them. Write them as they should be read: the
+        universal decoder gives them back like that, as a whole; an adapter boosts each word for
+        itself, in the letters it writes.
+
+        They count where words are searched for: in a `final`, in a language that the universal decoder
+        serves or whose adapter has a lexicon. They change no `partial`, and nothing in a language
+        whose adapter has no lexicon: that one writes the letters it hears. There is no error in this
+        case, because one stream may hold languages of every kind.
+        """
+
     def __init__(
         self,
         *,
@@ -134,10 +151,11 @@ class StreamConfig(_message.Message):
         partial_results: _builtins.bool | None = ...,
         end_silence_ms: _builtins.int | None = ...,
         max_segment_ms: _builtins.int | None = ...,
+        boosted_phrases: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_end_silence_ms", b"_end_silence_ms", "_max_segment_ms", b"_max_segment_ms", "_partial_results", b"_partial_results", "audio", b"audio", "end_silence_ms", b"end_silence_ms", "language", b"language", "max_segment_ms", b"max_segment_ms", "partial_results", b"partial_results"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_silence_ms", b"_end_silence_ms", "_max_segment_ms", b"_max_segment_ms", "_partial_results", b"_partial_results", "audio", b"audio", "end_silence_ms", b"end_silence_ms", "language", b"language", "max_segment_ms", b"max_segment_ms", "partial_results", b"partial_results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_silence_ms", b"_end_silence_ms", "_max_segment_ms", b"_max_segment_ms", "_partial_results", b"_partial_results", "audio", b"audio", "boosted_phrases", b"boosted_phrases", "end_silence_ms", b"end_silence_ms", "language", b"language", "max_segment_ms", b"max_segment_ms", "partial_results", b"partial_results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__end_silence_ms: _TypeAlias = _typing.Literal["end_silence_ms"]  # noqa: Y015
     _WhichOneofArgType__end_silence_ms: _TypeAlias = _typing.Literal["_end_silence_ms", b"_end_silence_ms"]  # noqa: Y015
@@ -577,18 +595,30 @@ class Worker(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     ADAPTER_HITS_FIELD_NUMBER: _builtins.int
     ADAPTER_MISSES_FIELD_NUMBER: _builtins.int
+    BASE_MODEL_FIELD_NUMBER: _builtins.int
+    BASE_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    UNIVERSAL_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     address: _builtins.str
     slot_count: _builtins.int
     active_spans: _builtins.int
     """Spans being recognised now, by all gateways together."""
     max_spans: _builtins.int
+    """Spans it takes at once, now: fewer than it may while its finals are late."""
     draining: _builtins.bool
     """No new spans are sent to it."""
     memory_bytes: _builtins.int
     adapter_hits: _builtins.int
     """What the worker was asked for since it started: adapters found in a slot, and loaded."""
     adapter_misses: _builtins.int
+    base_model: _builtins.str
+    """The base model it runs, by the name it was started with. Empty: it does not say."""
+    base_fingerprint: _builtins.str
+    """`sha256:…` of the base model's encoder: only adapters of the same one can be served. Empty: it
+    does not say.
+    """
+    universal: _builtins.bool
+    """It can serve `universal` too."""
     @_builtins.property
     def resident_adapters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`<adapter id>@<version>` of each adapter in a slot, most recently used first."""
@@ -606,10 +636,13 @@ class Worker(_message.Message):
         memory_bytes: _builtins.int = ...,
         adapter_hits: _builtins.int = ...,
         adapter_misses: _builtins.int = ...,
+        base_model: _builtins.str = ...,
+        base_fingerprint: _builtins.str = ...,
+        universal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_spans", b"active_spans", "adapter_hits", b"adapter_hits", "adapter_misses", b"adapter_misses", "address", b"address", "draining", b"draining", "max_spans", b"max_spans", "memory_bytes", b"memory_bytes", "resident_adapters", b"resident_adapters", "slot_count", b"slot_count", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_spans", b"active_spans", "adapter_hits", b"adapter_hits", "adapter_misses", b"adapter_misses", "address", b"address", "base_fingerprint", b"base_fingerprint", "base_model", b"base_model", "draining", b"draining", "max_spans", b"max_spans", "memory_bytes", b"memory_bytes", "resident_adapters", b"resident_adapters", "slot_count", b"slot_count", "universal", b"universal", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

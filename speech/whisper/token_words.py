@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from speech.languages import UNSPACED
+from speech.whisper.languages import UNSPACED
 
 
 def word_bounds(tokenizer: Tokenizer, tokens: list[int], language: str) -> list[tuple[int, int]]:

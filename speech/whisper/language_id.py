@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speech.base_model import BaseModel
-from speech.encoder import WhisperSharedEncoder
+from speech.base_model import WhisperBase
 from speech.features import SAMPLE_RATE_HZ
-from speech.languages import model_languages, token_id
-from speech.whisper_decoder import WhisperDecoderRunner
+from speech.precision import Placement
+from speech.whisper.decoder import Feed, WhisperDecoderRunner
+from speech.whisper.languages import model_languages, token_id
 
 # Padded to 6 s the model is as right as padded to 30 s (93% at 3 s of speech), at a seventh of the
 # time; without padding it falls to 89%. What is longer adds little, so the latest 6 s are judged.
@@ -26,11 +26,12 @@ WINDOW_SAMPLES = 6 * SAMPLE_RATE_HZ
 class LanguageIdentifier:
     """Whisper's encoder and one step of its decoder."""
 
-    def __init__(self, model: BaseModel, dtype: torch.dtype = torch.float32) -> None:
-        """Take over `model`'s weights and cast them to `dtype`."""
-        model.whisper.to(dtype)  # type: ignore[arg-type]  # its stub forgets nn.Module's forms
-        self._dtype = dtype
-        self._encoder = WhisperSharedEncoder(model.whisper.model.encoder)
+    def __init__(self, model: WhisperBase, placement: Placement | None = None) -> None:
+        """Take over `model`'s weights and move them to `placement`, if one is given."""
+        if placement is not None:
+            whisper: torch.nn.Module = model.whisper
+            whisper.to(placement.device, placement.dtype)
+        self._encoder = model.encoder
         self._runner = WhisperDecoderRunner(model)
         self._start = token_id(model.tokenizer, "<|startoftranscript|>")
         languages = model_languages(model.tokenizer)
@@ -50,10 +51,9 @@ class LanguageIdentifier:
         heard = [window[-WINDOW_SAMPLES:] for window in windows]
         heard = [F.pad(window, (0, WINDOW_SAMPLES - len(window))) for window in heard]
         features, lengths = self._encoder.features(heard)
-        encoded = self._encoder(features.to(self._dtype), lengths)
-        prompt = torch.tensor([[self._start]])
-        logits = [
-            self._runner.step(prompt, self._runner.memory(states), None)[0][0, 0, self._tokens]
-            for states in encoded.states
+        encoded = self._encoder(features, lengths)
+        feeds = [
+            Feed(self._runner.utterance(states), [[self._start]], [()]) for states in encoded.states
         ]
-        return torch.stack(logits).softmax(dim=-1)
+        logits = self._runner.logits(self._runner.step(feeds))[:, self._tokens]
+        return logits.softmax(dim=-1).cpu()

@@ -1,0 +1,137 @@
+"""Step 6 when workers refuse: others are tried, with ever longer pauses; nothing is lost."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, cast
+
+import grpc
+import numpy as np
+import pytest
+from panglot.v1 import asr_pb2, asr_pb2_grpc
+
+import gateway.span
+from common.audio import to_wire
+from common.catalogue import ServedLanguage
+from common.errors import NoWorker, Overloaded
+from common.fleet import FleetSnapshot, WorkerRecord
+from common.registry import FleetWatcher
+from gateway.segment_audio import SegmentAudio
+from gateway.span import Cut, Span
+from gateway.workers import WorkerPool
+
+ITALIAN = ServedLanguage("it", "Italian", "it@1", "sha256:a", None)
+SAMPLES = (np.random.default_rng(0).integers(-999, 999, 20_000) / 32768).astype(np.float32)
+PHRASES = ("Ahmed Hassan", "sertraline")
+
+
+class RefusingWorker(asr_pb2_grpc.AsrServiceServicer):
+    """Refuses spans, each after some of its audio, and then takes one."""
+
+    def __init__(self, n_refusals: float, status: grpc.StatusCode) -> None:
+        self._n_refusals = n_refusals
+        self._status = status
+        self.config = asr_pb2.SpanConfig()
+        self.n_calls = 0
+        self.heard = b""
+
+    async def Recognize(  # noqa: N802
+        self,
+        requests: AsyncIterator[asr_pb2.RecognizeRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[asr_pb2.RecognizeResponse]:
+        self.n_calls += 1
+        self.heard = b""
+        async for request in requests:
+            match request.WhichOneof("request"):
+                case "config":
+                    self.config = request.config
+                case "pcm_s16le":
+                    self.heard += request.pcm_s16le
+                    if self.n_calls <= self._n_refusals:
+                        await context.abort(self._status, "its finals are late")
+                case "finalize":
+                    final = asr_pb2.FinalHypothesis(sequence=request.finalize.sequence)
+                    yield asr_pb2.RecognizeResponse(final=final)
+
+
+class FakeFleet:
+    """The workers at these addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        workers = tuple(
+            WorkerRecord(
+                *(f"worker-{number}", address, (), 4, 0, 99, False, 0, 0, 0),
+                base_fingerprint="sha256:a",
+            )
+            for number, address in enumerate(addresses)
+        )
+        self.snapshot = FleetSnapshot(workers, available=True)
+
+
+@asynccontextmanager
+async def fleet_of(*workers: RefusingWorker) -> AsyncIterator[WorkerPool]:
+    """The workers, each on a port of its own."""
+    async with AsyncExitStack() as stack:
+        addresses = []
+        for worker in workers:
+            server = grpc.aio.server()
+            asr_pb2_grpc.add_AsrServiceServicer_to_server(worker, server)
+            addresses.append(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+            await server.start()
+            stack.push_async_callback(server.stop, None)
+        pool = WorkerPool(cast(FleetWatcher, FakeFleet(*addresses)), random.Random(0))
+        stack.push_async_callback(pool.close)
+        yield pool
+
+
+async def final_from(pool: WorkerPool) -> asr_pb2.RecognizeResponse:
+    """What the fleet answers to a whole span."""
+    audio = SegmentAudio(0)
+    audio.append(SAMPLES)
+    span = Span("s/0/1", audio, ITALIAN, partials=False, boosted_phrases=PHRASES)
+    span.finalize(Cut(1, len(SAMPLES)))
+    async with aclosing(span.responses(pool)) as responses:
+        return await anext(responses)
+
+
+FULL, LOST = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("status", [FULL, LOST])
+async def test_a_span_that_was_refused_is_replayed_whole(status: grpc.StatusCode) -> None:
+    workers = [RefusingWorker(2, status), RefusingWorker(2, status)]
+    async with fleet_of(*workers) as pool:
+        response = await final_from(pool)
+    assert response.final.sequence == 1
+    assert sorted(worker.n_calls for worker in workers) == [2, 3]
+    taker = max(workers, key=lambda worker: worker.n_calls)
+    assert taker.heard == to_wire(SAMPLES)
+    assert (taker.config.language, taker.config.adapter) == ("it", "it@1")
+    assert tuple(taker.config.boosted_phrases) == PHRASES
+
+
+@pytest.mark.parametrize(("status", "error"), [(FULL, Overloaded), (LOST, NoWorker)])
+async def test_a_span_that_nobody_takes_is_given_up(
+    status: grpc.StatusCode, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway.span, "_RETRY_S", 0.2)
+    workers = [RefusingWorker(9999, status), RefusingWorker(9999, status)]
+    async with fleet_of(*workers) as pool:
+        with pytest.raises(error, match=r"no worker took this speech for 0\.2 s: ") as raised:
+            await final_from(pool)
+    said = "its finals are late" if status is FULL else "a worker was lost (UNAVAILABLE)"
+    assert said in str(raised.value)
+    assert all(worker.n_calls for worker in workers), "both were tried"
+
+
+def test_the_second_attempt_is_at_once_and_the_others_ever_later() -> None:
+    pool = WorkerPool(cast(FleetWatcher, FakeFleet()), random.Random(0))
+    first, *pauses = itertools.islice(pool.pauses(), 10)
+    assert first == 0
+    for pause, longest in zip(pauses, (0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1), strict=True):
+        assert longest / 2 <= pause <= longest
+    assert pauses[5:] != sorted(pauses[5:])[:1] * 4, "each draws its own"

@@ -1,0 +1,138 @@
+"""How far a path's confidence can be believed: which of the words it heard were said."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+
+from common.adapter_files import AdapterFiles
+from speech.adapters.card import AdapterCard, Calibration, read_card
+from speech.adapters.module import Adapter
+from speech.adapters.store import AdapterStore
+from speech.base_model import BaseModel
+from speech.calibration import UNIVERSAL_FILE, Floats, Right
+from speech.ctc.lexicon import LexiconDecoder
+from speech.ctc.paths import LogProbs, TimedWord, greedy, timed_words
+from transfer.evaluate import log_probs_of
+from transfer.manifest import Clip, Split
+from transfer.scoring import judged
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Words that a path heard.
+
+    Attributes:
+        confidence: float64 `[n_word]`, raw.
+        right: bool `[n_word]`, whether each was said.
+    """
+
+    confidence: Floats
+    right: Right
+
+    @classmethod
+    def of(cls, heard: Iterable[tuple[Clip, Sequence[TimedWord]]]) -> Outcomes:
+        """Judge the words heard in clips; those that are only punctuation are left out."""
+        pairs = [
+            (word.confidence, right)
+            for clip, words in heard
+            for word, right in zip(words, right_words(clip, words), strict=True)
+            if right is not None
+        ]
+        confidence, right = zip(*pairs, strict=True) if pairs else ((), ())
+        return cls(np.array(confidence, np.float64), np.array(right, np.bool_))
+
+
+def right_words(clip: Clip, words: Sequence[TimedWord]) -> list[bool | None]:
+    """Whether each word stands in the transcript at its place; None where it has no letter.
+
+    Reference and hypothesis are aligned in the form that is scored, where one word may be several
+    (`dix-sept`): it is right when all of them are.
+    """
+    forms = [judged(clip.text, word.text, clip.language).hypothesis.split() for word in words]
+    hypothesis = " ".join(form for several in forms for form in several)
+    reference = judged(clip.text, "", clip.language).reference
+    hit = [False] * len(hypothesis.split())
+    for chunk in jiwer.process_words(reference, hypothesis).alignments[0]:
+        if chunk.type == "equal":
+            hit[chunk.hyp_start_idx : chunk.hyp_end_idx] = [True] * (
+                chunk.hyp_end_idx - chunk.hyp_start_idx
+            )
+    found: list[bool | None] = []
+    first = 0
+    for several in forms:
+        own = hit[first : first + len(several)]
+        found.append(all(own) if own else None)
+        first += len(several)
+    return found
+
+
+def final_words(
+    log_probs: LogProbs, vocabulary: Sequence[str], decoder: LexiconDecoder | None
+) -> tuple[TimedWord, ...]:
+    """The words of a final, as a worker finds them, with raw confidence."""
+    path = greedy(log_probs) if decoder is None else decoder.path(log_probs)
+    return timed_words(path, vocabulary)
+
+
+@dataclass(frozen=True)
+class Published:
+    """An adapter of the store, ready to hear clips."""
+
+    card: AdapterCard
+    adapter: Adapter
+    decoder: LexiconDecoder | None
+
+    @classmethod
+    def load(cls, models: Path, name: str, base: BaseModel) -> Published:
+        """The one in folder `name`; raises as `read_card` and `AdapterStore.load` do."""
+        card = read_card(models / name)
+        store = AdapterStore(AdapterFiles(str(models)), base.fingerprint, base.encoder.d_model)
+        loaded = store.load(card.key)
+        adapter = Adapter(loaded.shape)
+        adapter.load_state_dict({key: value.float() for key, value in loaded.tensors.items()})
+        decoder = loaded.lexicon() if loaded.lexicon else None
+        return cls(card, adapter.eval(), decoder)
+
+    def outcomes(self, base: BaseModel, clips: Iterable[Clip]) -> Outcomes:
+        """What its finals hear in `clips`."""
+        return Outcomes.of(
+            (
+                clip,
+                final_words(
+                    log_probs_of(base, self.adapter, clip), self.card.vocabulary, self.decoder
+                ),
+            )
+            for clip in clips
+        )
+
+
+def some(clips: Iterable[Clip], split: Split, most: int) -> list[Clip]:
+    """Up to `most` clips of a split, the same ones every time."""
+    chosen = [clip for clip in clips if clip.split == split]
+    random.Random(0).shuffle(chosen)
+    return chosen[:most]
+
+
+def write_universal(
+    base: BaseModel,
+    calibration: Calibration,
+    fitted_on: dict[str, Any],
+    file: Path = UNIVERSAL_FILE,
+) -> None:
+    """Keep the calibration of the base model's own decoder, and what it was fitted on."""
+    document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    document[base.fingerprint] = {
+        "model": base.name,
+        "slope": calibration.slope,
+        "intercept": calibration.intercept,
+        "fitted_on": fitted_on,
+    }
+    file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
