@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STUBS := protos/panglot/v1
+BENCHMARKS := end_to_end streams engine_overhead adapter_batch adapter_swap precision
 
 .PHONY: help setup demo serve test test-all check format proto bench clean
 
@@ -45,8 +46,12 @@ proto: setup ## regenerate the stubs from protos/
 	PATH=$(BIN):$$PATH python -m grpc_tools.protoc -Iprotos --python_out=protos --grpc_python_out=protos \
 		--mypy_out=protos --mypy_grpc_out=protos $(STUBS)/*.proto
 
-bench: setup ## every benchmark; results in benchmarks/results
-	$(BIN)/python -m benchmarks.end_to_end
+bench: .venv/.bench ## every benchmark; results in benchmarks/results
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit; done
+
+.venv/.bench: .venv/.done
+	$(BIN)/pip install --progress-bar on -c constraints.txt -e '.[bench]'
+	@touch $@
 
 clean: ## forget the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -12,7 +12,7 @@ from panglot.v1 import asr_pb2, asr_pb2_grpc
 from asr_service.engine import Engine
 from asr_service.host_memory import HostMemory
 from asr_service.lane import UniversalLane
-from asr_service.load import Admission, memory_bytes
+from asr_service.load import Admission, PartialShare, memory_bytes
 from asr_service.model import WorkerModel
 from asr_service.residency import AdapterCache
 from asr_service.schedule import Schedule, ScheduleLimits
@@ -55,7 +55,13 @@ async def run() -> None:
     )
     clock = asyncio.get_running_loop().time
     spans = Admission(settings.max_spans, settings.final_deadline_s, clock)
-    engine = Engine(model, schedule, UniversalLane(settings.lane), spans)
+    engine = Engine(
+        model,
+        schedule,
+        UniversalLane(settings.lane),
+        PartialShare(settings.partial_share, clock),
+        spans,
+    )
 
     worker_id = settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
 

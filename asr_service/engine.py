@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ import structlog
 
 from asr_service.jobs import Excerpt, Job, WorkerHypothesis
 from asr_service.lane import UniversalLane, Utterance
-from asr_service.load import Admission, Pace
+from asr_service.load import Admission, Pace, PartialShare
 from asr_service.model import CtcRow, Heard, WorkerModel, ctc_result
 from asr_service.residency import Resident
 from asr_service.schedule import Schedule
@@ -26,6 +27,8 @@ from speech.whisper.universal import UniversalDecoding
 
 # Rows that were encoded and are not decoded yet: no more than this many full batches.
 _MAX_BATCHES_BEHIND = 2
+# Partials whose share is used up are looked at again no sooner.
+_LEAST_PAUSE_S = 0.001
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
@@ -34,12 +37,18 @@ class Engine:
     """Submits jobs to the model and resolves every one of them."""
 
     def __init__(
-        self, model: WorkerModel, schedule: Schedule, lane: UniversalLane, admission: Admission
+        self,
+        model: WorkerModel,
+        schedule: Schedule,
+        lane: UniversalLane,
+        partials: PartialShare,
+        admission: Admission,
     ) -> None:
         """Run `model`, fed by `schedule`; `admission` is told how long finals had to wait."""
         self._model = model
         self._schedule = schedule
         self._lane = lane
+        self._partials = partials
         self._admission = admission
         self._pace = Pace()
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -112,19 +121,34 @@ class Engine:
 
     def _take(self) -> tuple[Job, ...]:
         self._lane.drop_answered()
-        if len(self._answering) > _MAX_BATCHES_BEHIND * self._schedule.limits.max_rows:
+        if self._is_behind:
             return ()
-        batch = self._schedule.take(self._pace.seconds_per_frame, self._lane.room)
+        batch = self._schedule.take(
+            self._pace.seconds_per_frame,
+            self._lane.room,
+            # Between two tokens of a final a batch with finals has its turn, one of partials not.
+            partials=not self._lane.has_final and not self._partials.wait_s,
+        )
         now = asyncio.get_running_loop().time()
         for job in batch:
             if job.final:
                 self._admission.waited(now - job.submitted)
         return batch
 
+    @property
+    def _is_behind(self) -> bool:
+        """Whether so much is encoded and not decoded yet that no more should be."""
+        return len(self._answering) > _MAX_BATCHES_BEHIND * self._schedule.limits.max_rows
+
     async def _more_work(self) -> None:
         self._admission.idle = not self._schedule
         self._work.clear()
-        await self._work.wait()
+        waits_for_share = self._schedule and not self._is_behind
+        with suppress(TimeoutError):
+            async with asyncio.timeout(
+                max(_LEAST_PAUSE_S, self._partials.wait_s) if waits_for_share else None
+            ):
+                await self._work.wait()
 
     async def _encode(self, batch: tuple[Job, ...]) -> None:
         loop = asyncio.get_running_loop()
@@ -138,8 +162,10 @@ class Engine:
         except asyncio.CancelledError:
             self._fail(batch, Overloaded("the worker is shutting down"))
             raise
-        n_frames = len(batch) * max(job.n_frames for job in batch)
-        self._pace.observe(n_frames, loop.time() - started)
+        took_s = loop.time() - started
+        self._pace.observe(len(batch) * max(job.n_frames for job in batch), took_s)
+        if not any(job.final for job in batch):
+            self._partials.spent(took_s)
         for job, row in zip(batch, rows, strict=True):
             if isinstance(row, UniversalDecoding):
                 self._lane.add(Utterance(job, row, started))
@@ -170,11 +196,14 @@ class Engine:
             await self._answer_universal(finished)
             return
         active = self._lane.active
+        began = asyncio.get_running_loop().time()
         try:
             await self._on(
                 self._model_thread,
                 lambda: self._model.step([utterance.decoding for utterance in active]),
             )
+            if not self._lane.has_final:
+                self._partials.spent(asyncio.get_running_loop().time() - began)
         except Exception as error:
             _log.exception("universal decoding failed", rows=len(active))
             self._fail((utterance.job for utterance in active), error)

@@ -44,15 +44,25 @@ class UniversalLane:
         return LaneRoom(self._size - len(self), (self._size + 1) // 2 - n_partials)
 
     @property
+    def has_final(self) -> bool:
+        """Whether a final is in it."""
+        return any(entry.job.final for entry in self._utterances.values())
+
+    @property
     def finished(self) -> Utterance | None:
-        """One that is decoded to its end: a final if there is one."""
-        done = [entry for entry in self._utterances.values() if entry.decoding.done]
-        return min(done, key=lambda entry: not entry.job.final, default=None)
+        """One that is decoded to its end; partials wait for every final."""
+        done = (entry for entry in self._first if entry.decoding.done)
+        return next(done, None)
 
     @property
     def active(self) -> tuple[Utterance, ...]:
-        """Those that need more tokens."""
-        return tuple(entry for entry in self._utterances.values() if not entry.decoding.done)
+        """Those whose next token is due: of all finals; of partials when there is no final."""
+        return tuple(entry for entry in self._first if not entry.decoding.done)
+
+    @property
+    def _first(self) -> tuple[Utterance, ...]:
+        entries = tuple(self._utterances.values())
+        return tuple(entry for entry in entries if entry.job.final) or entries
 
     def add(self, utterance: Utterance) -> None:
         """Take it in."""

@@ -35,6 +35,30 @@ class Pace:
         self.seconds_per_frame = known + _WEIGHT * (measured - known)
 
 
+class PartialShare:
+    """Keeps partials to a share of the model's time.
+
+    A worker that is busy with partials has its finals wait, and on a machine of few cores the
+    processes beside it too. So after work on partials alone there is a pause in proportion.
+    """
+
+    def __init__(self, share: float, clock: Callable[[], float]) -> None:
+        """`share` is above 0, 1 for no pause; `clock` gives seconds and never goes back."""
+        self._share = share
+        self._clock = clock
+        self._free_at = 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """Until there may be such work again."""
+        return max(0.0, self._free_at - self._clock())
+
+    def spent(self, seconds: float) -> None:
+        """The model has just worked so long on partials alone."""
+        began = self._clock() - seconds
+        self._free_at = max(self._free_at, began) + seconds / self._share
+
+
 class Admission:
     """Counts spans under way and refuses those for which finals would come late.
 

@@ -82,11 +82,14 @@ class Schedule:
         if job is not None:
             self._waiting_frames -= job.n_frames
 
-    def take(self, seconds_per_frame: float, room: LaneRoom) -> tuple[Job, ...]:
+    def take(
+        self, seconds_per_frame: float, room: LaneRoom, *, partials: bool = True
+    ) -> tuple[Job, ...]:
         """Remove and return the next batch: at least one job if any waits that there is room for.
 
         Args:
             seconds_per_frame: what the model takes for a frame; 0 if not known yet.
+            partials: whether there may be any in it.
             room: of the universal path. Its jobs wait here, as audio, not as the encoder's output.
         """
         budgets = {
@@ -96,6 +99,8 @@ class Schedule:
         batch: list[Job] = []
         for waiting in sorted(self._waiting.values(), key=_urgency):
             if len(batch) == self.limits.max_rows:
+                break
+            if not (partials or waiting.final):
                 break
             if waiting.answer.done() or not _has_room(batch, waiting, room):
                 continue

@@ -41,8 +41,13 @@ class WorkerSettings:
     )
     max_spans: int = setting("PANGLOT_WORKER_MAX_SPANS", 64, "spans accepted at once", low=1)
     max_batch_rows: int = setting("PANGLOT_WORKER_BATCH_ROWS", 16, "rows of a batch", low=1)
+    # Measured on one core: Whisper base encodes 120 s of audio a second in batches of 5 to 20 s,
+    # and 97 in batches of 80 s, which no longer fit its caches.
     max_batch_s: float = setting(
-        "PANGLOT_WORKER_BATCH_SECONDS", 60.0, "audio in a batch, padding counted", low=30
+        "PANGLOT_WORKER_BATCH_SECONDS",
+        20.0,
+        "audio in a batch, padding counted; far more on a GPU",
+        low=1,
     )
     max_waiting_s: float = setting(
         "PANGLOT_WORKER_QUEUE_SECONDS", 1800.0, "audio that may wait to be decoded", low=60
@@ -55,6 +60,13 @@ class WorkerSettings:
     )
     partial_interval_s: float = setting(
         "PANGLOT_WORKER_PARTIAL_SECONDS", 0.3, "new audio between two partials", low=0.1
+    )
+    partial_share: float = setting(
+        "PANGLOT_WORKER_PARTIAL_SHARE",
+        0.25,
+        "of the model's time, for partials alone; low where other processes want the cores",
+        low=0.01,
+        high=1,
     )
     final_deadline_s: float = setting(
         "PANGLOT_WORKER_FINAL_SECONDS", 0.5, "time in which a final should be out", low=0.05

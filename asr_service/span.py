@@ -67,6 +67,7 @@ class Span:
         self._n_samples = 0
         self._partial = PartialTranscript()
         self._draft = (0, "")  # where the last window began, and its text
+        self._heard = ""  # all that partials have heard: what the final may begin with
         self._arrived = asyncio.Event()
 
     async def run(self, requests: AsyncIterator[Audio | Finalize]) -> AsyncGenerator[Answer, None]:
@@ -148,17 +149,18 @@ class Span:
         """A window's words behind those of the windows before."""
         start_ms, _ = self._partial.window(hypothesis.audio_ms)
         self._draft = (start_ms, hypothesis.text)
+        self._heard = hypothesis.text
         self._partial = self._partial.extended(hypothesis.words, hypothesis.audio_ms)
         words = self._partial.words
         if words == hypothesis.words:
             return hypothesis
         heard = [word.text for word in hypothesis.words]
         unspaced = len(heard) > 1 and hypothesis.text == "".join(heard)
-        text = ("" if unspaced else " ").join(word.text for word in words)
-        return replace(hypothesis, text=text, words=words)
+        self._heard = ("" if unspaced else " ").join(word.text for word in words)
+        return replace(hypothesis, text=self._heard, words=words)
 
     async def _final(self, n_samples: int) -> WorkerHypothesis:
-        whole = Excerpt(self._excerpt(0, n_samples))
+        whole = Excerpt(self._excerpt(0, n_samples), draft=self._heard)
         return await self._engine.recognize(
             self._span_id,
             lambda: whole,

@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.progress import track
 
+from benchmarks.plot import COLOURS, plot
 from benchmarks.report import spread, write
 from client.aio import AsyncClient
 from client.demo import Clip, Heard, read_clips, stream
@@ -48,6 +49,7 @@ async def main() -> None:
     finally:
         await stack.stop()
     rows = [_row(clip, [each for each in heard if each.clip == clip]) for clip in clips] + offline
+    _draw(rows)
     print(write("end_to_end", rows, _claims(heard, offline, fleet)))
 
 
@@ -118,6 +120,16 @@ def _claims(heard: list[Heard], offline: list[dict[str, Any]], fleet: Fleet) -> 
         "times_real_time_four_senders": offline[1]["times_real_time"],
         "worker_memory_mib": round(max(worker.memory_bytes for worker in fleet.workers) / 2**20),
     }
+
+
+def _draw(rows: list[dict[str, Any]]) -> None:
+    with plot("end_to_end", "One live stream", "clip", "end of speech to final [ms]") as axes:
+        for row in rows:
+            if latency_ms := row.get("latency_ms"):
+                name = [row["clip"].partition(".")[0]] * len(latency_ms)
+                axes.plot(name, latency_ms, "o", color=COLOURS[0], alpha=0.6)
+        axes.tick_params(axis="x", rotation=45)
+        axes.set(ylim=(0, None))
 
 
 if __name__ == "__main__":

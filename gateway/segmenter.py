@@ -41,7 +41,7 @@ class SegmenterSettings:
     end_threshold: float = 0.35
     min_speech_ms: int = 96
     start_padding_ms: int = 300
-    pause_ms: int = 160
+    pause_ms: int = 96
     end_silence_ms: int = 480
     end_padding_ms: int = 160
     max_segment_ms: int = 15_000

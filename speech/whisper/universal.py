@@ -74,10 +74,11 @@ class UniversalRecognizer:
             language: BCP-47 tag that the model knows.
             beam_size: hypotheses kept at each step.
             boosted_phrases: what is likelier to be said than the model would think.
-            draft: a text that the result may begin with, as the last partial of a growing segment.
-                With a beam of one and no boosted phrases, its tokens are checked together in the
-                first step, and those that would have been chosen anyway are taken over. It saves
-                steps and changes nothing.
+            draft: a text that the result may begin with, as the last partial of a growing segment;
+                not used with boosted phrases. Its tokens are checked together in the first step,
+                and those that a beam of one would have chosen anyway are taken over. With a beam of
+                one that changes nothing. With more, what a beam of one says is the result wherever
+                it is sure of every token (openai/whisper falls back likewise, by temperature).
 
         Raises:
             ModelNotFound: the model does not know the language.

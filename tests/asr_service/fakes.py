@@ -16,7 +16,7 @@ from torch import Tensor
 from asr_service.engine import Engine
 from asr_service.jobs import Audio, Job
 from asr_service.lane import UniversalLane
-from asr_service.load import Admission
+from asr_service.load import Admission, PartialShare
 from asr_service.model import CtcRow, Heard, WorkerModel
 from asr_service.residency import Resident
 from asr_service.schedule import Schedule, ScheduleLimits
@@ -127,7 +127,8 @@ def engine_of(
     """An engine that lacks nothing but time, and what it reports to."""
     limits = ScheduleLimits(max_rows, 10**6, 0.5, max_jobs, 10**9)
     admission = Admission(max_spans, 0.5, time.monotonic)
-    return Engine(model, Schedule(limits), UniversalLane(lane), admission), admission
+    partials = PartialShare(1.0, time.monotonic)
+    return Engine(model, Schedule(limits), UniversalLane(lane), partials, admission), admission
 
 
 @asynccontextmanager

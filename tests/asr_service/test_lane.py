@@ -36,21 +36,38 @@ async def test_room(size: int, finals: int, partials: int, room: LaneRoom) -> No
         lane.add(utterance(3, final=place < finals))
     assert lane.room == room
     assert len(lane) == finals + partials
+    assert lane.has_final == (finals > 0)
 
 
-async def test_the_finished_are_stepped_no_more_and_finals_are_answered_first() -> None:
+async def test_finals_come_first_and_the_finished_are_stepped_no_more() -> None:
     lane = UniversalLane(4)
     partial, final, going = utterance(1, final=False), utterance(1), utterance(2)
     for entry in (partial, final, going):
         lane.add(entry)
-    assert lane.finished not in (partial, final, going)
-    for entry in lane.active:
-        assert isinstance(entry.decoding, FakeDecoding)
-        entry.decoding.advance()
-    assert lane.active == (going,)
-    assert lane.finished is final
+    assert done(lane) is None
+    assert list(lane.active) == [final, going]
+    advance(*lane.active)
+    assert list(lane.active) == [going]
+    assert done(lane) is final
     final.job.answer.cancel()
     lane.drop_answered()
-    assert lane.finished is partial
-    assert lane.clear() == (partial.job, going.job)
+    assert done(lane) is None
+    advance(*lane.active)
+    assert done(lane) is going
+    going.job.answer.cancel()
+    lane.drop_answered()
+    assert list(lane.active) == [partial]
+    advance(partial)
+    assert done(lane) is partial
+    assert lane.clear() == (partial.job,)
     assert not lane
+
+
+def done(lane: UniversalLane) -> Utterance | None:
+    return lane.finished
+
+
+def advance(*entries: Utterance) -> None:
+    for entry in entries:
+        assert isinstance(entry.decoding, FakeDecoding)
+        entry.decoding.advance()

@@ -1,4 +1,4 @@
-"""Admission: fewer spans when finals wait too long, and all of them again when they do not."""
+"""Partials keep to their share; and spans, when finals wait too long, to what is allowed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from asr_service.load import Admission, Pace
+from asr_service.load import Admission, Pace, PartialShare
 from common.errors import Overloaded
 
 LATE = 0.3  # of a deadline of 0.5, half is for waiting
@@ -30,6 +30,30 @@ class Worker:
         for wait in waits:
             self.now += every_s
             self.admission.waited(wait)
+
+
+def test_work_on_partials_is_followed_by_a_pause() -> None:
+    now = 10.0
+    share = PartialShare(0.25, lambda: now)
+    assert share.wait_s == 0
+    now += 0.1
+    share.spent(0.1)
+    assert share.wait_s == pytest.approx(0.3)
+    now += 0.01  # a step of a decoding under way, which nothing holds up
+    share.spent(0.01)
+    assert share.wait_s == pytest.approx(0.33)
+    now += 60
+    assert share.wait_s == 0
+    share.spent(0.1)  # long idleness is not saved up
+    assert share.wait_s == pytest.approx(0.3)
+
+
+def test_a_share_of_all_has_no_pause() -> None:
+    now = 10.0
+    share = PartialShare(1.0, lambda: now)
+    now += 0.5
+    share.spent(0.5)
+    assert share.wait_s == 0
 
 
 def test_as_many_as_the_limit() -> None:

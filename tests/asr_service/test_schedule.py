@@ -90,6 +90,15 @@ def test_finals_first_by_deadline_then_the_stalest_partials(job: Jobs) -> None:
     assert taken(schedule) == [["soon final"], ["late final"], ["old partial"], ["new partial"]]
 
 
+def test_partials_may_have_to_wait(job: Jobs) -> None:
+    schedule = Schedule(LIMITS)
+    for each in (job("p", False, 1), job("f", True, 9)):
+        schedule.add(each)
+    assert [each.span_id for each in schedule.take(0, ROOM, partials=False)] == ["f"]
+    assert schedule.take(0, ROOM, partials=False) == ()
+    assert taken(schedule) == [["p"]]
+
+
 def test_at_most_a_quarter_is_padding(job: Jobs) -> None:
     lengths = {"a": 100, "b": 50, "c": 51, "d": 200, "e": 100, "f": 110}
     jobs = [job(name, True, place, length) for place, (name, length) in enumerate(lengths.items())]

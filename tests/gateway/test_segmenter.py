@@ -22,7 +22,7 @@ from gateway.segmenter import (
 
 F = FRAME_SAMPLES
 # In whole frames: open after 3, 10 of start padding, pause 5, end 15, end padding 5.
-DEFAULTS = SegmenterSettings(start_padding_ms=320)
+DEFAULTS = SegmenterSettings(start_padding_ms=320, pause_ms=160)
 
 
 def run(
@@ -121,7 +121,7 @@ def test_an_end_sooner_than_the_pause_needs_no_pause() -> None:
 
 
 # 2048 ms are 64 frames; the last third begins at frame 43.
-SHORT = SegmenterSettings(start_padding_ms=320, max_segment_ms=2048)
+SHORT = SegmenterSettings(start_padding_ms=320, pause_ms=160, max_segment_ms=2048)
 
 
 def test_long_speech_is_cut_at_its_weakest_frame() -> None:

@@ -293,6 +293,33 @@ def test_a_draft_saves_steps(
     check_equal(drafted, plain)
 
 
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 50), kept=st.integers(0, 40), sure=st.sampled_from([-20.0, -1.5, -0.1]))
+def test_a_draft_stands_if_it_is_sure_and_is_forgotten_if_not(
+    seed: int, kept: int, sure: float
+) -> None:
+    """A beam search with a draft ends as a beam of one, or as it would have without the draft."""
+    recognizer = UniversalRecognizer(tiny_model(seed))
+    states = torch.randn(30, D_MODEL, generator=torch.Generator().manual_seed(seed))
+
+    def decode(beam_size: int, draft: list[int]) -> UniversalDecoding:
+        decoding = recognizer.decoding(states, 9600, "en", beam_size)
+        if draft:  # in tokens: the tiny tokenizer reads single letters only
+            decoding._draft, decoding._width = draft, 1
+        while not decoding.done:
+            recognizer.step([decoding])
+        return decoding
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speech.whisper.universal_decoding._SURE", sure)
+        greedy, searched = decode(1, []), decode(4, [])
+        best = (greedy._finished or greedy._beams)[0]
+        written = [token for token in best.tokens if token < greedy._model.end]
+        drafted = decode(4, written[: 1 + kept] or [0])
+    trusted = min(best.log_probs) >= sure and not greedy._loops(best)
+    check_equal(drafted, greedy if trusted else searched)
+
+
 @pytest.mark.gpu
 def test_a_gpu_hears_what_the_cpu_hears() -> None:
     generator = torch.Generator().manual_seed(5)
