@@ -1,20 +1,25 @@
-"""How many streams hold: which number to try next, and what the tries say. Pure."""
+"""How many streams hold: which number to try next, and what the tries say. Pure.
+
+A level has a few dozen utterances, and two late ones decide its 95th percentile. So a number counts
+as held when it held twice, as failed when it failed twice: the best of three.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.paced import Level
 
 RUNS = 2
-"""A number of streams counts as held when it held so many times."""
+"""Tries that agree decide."""
 
 
 def most_streams(levels: Sequence[Level], bound_ms: float) -> int:
     """The largest number below every number that failed; 0 if one stream did not hold."""
-    failed = [level.streams for level in levels if not level.holds(bound_ms)]
-    limit = min(failed, default=max((level.streams for level in levels), default=0) + 1)
-    return max((level.streams for level in levels if level.streams < limit), default=0)
+    held, failed = _tries(levels, bound_ms)
+    limit = min((n for n in failed if failed[n] >= RUNS), default=1 + max(held, default=0))
+    return max((n for n in held if n < limit), default=0)
 
 
 def next_streams(levels: Sequence[Level], bound_ms: float, first: int) -> int | None:
@@ -24,12 +29,20 @@ def next_streams(levels: Sequence[Level], bound_ms: float, first: int) -> int | 
     """
     if not levels:
         return first
-    failed = [level.streams for level in levels if not level.holds(bound_ms)]
+    held, failed = _tries(levels, bound_ms)
+    if undecided := [n for n in failed if failed[n] < RUNS and held[n] < RUNS]:
+        return min(undecided)
     low = most_streams(levels, bound_ms)
-    if not failed:
+    high = min((n for n in failed if failed[n] >= RUNS), default=None)
+    if high is None:
         return 2 * low
-    high = min(failed)
     if high - low > max(1, low // 10):
         return (low + high) // 2
-    runs = sum(level.streams == low for level in levels)
-    return low if low and runs < RUNS else None
+    return low if low and held[low] < RUNS else None
+
+
+def _tries(levels: Sequence[Level], bound_ms: float) -> tuple[Counter[int], Counter[int]]:
+    """How often each number held, and failed."""
+    held = Counter(level.streams for level in levels if level.holds(bound_ms))
+    failed = Counter(level.streams for level in levels if not level.holds(bound_ms))
+    return held, failed

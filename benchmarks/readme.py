@@ -88,7 +88,10 @@ def streams_table(claims: dict[str, Any] | None) -> str:
         f"| Panglot, {relaxed} | faster-whisper, {relaxed} | words wrong |",
         "|---|---|---|---|---|---|",
     ]
-    for prefix, name in (("", "language identified"), ("told_", "language told")):
+    passes = {"": "language identified", "told_": "language told"}
+    for prefix, name in passes.items():
+        if f"{prefix}streams_ours" not in claims:
+            continue
         held = [
             str(claims[f"{prefix}streams_{side}{at}"])
             for at in ("", "_relaxed")

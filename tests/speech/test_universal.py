@@ -12,7 +12,7 @@ import jiwer
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -305,7 +305,7 @@ def test_a_draft_stands_if_it_is_sure_and_is_forgotten_if_not(
     def decode(beam_size: int, draft: list[int]) -> UniversalDecoding:
         decoding = recognizer.decoding(states, 9600, "en", beam_size)
         if draft:  # in tokens: the tiny tokenizer reads single letters only
-            decoding._draft, decoding._width = draft, 1
+            decoding._draft, decoding._width = draft[: decoding._limit - 1], 1
         while not decoding.done:
             recognizer.step([decoding])
         return decoding
@@ -314,10 +314,10 @@ def test_a_draft_stands_if_it_is_sure_and_is_forgotten_if_not(
         patch.setattr("speech.whisper.universal_decoding._SURE", sure)
         greedy, searched = decode(1, []), decode(4, [])
         best = (greedy._finished or greedy._beams)[0]
+        assume(not greedy._loops(best))  # a draft may lead past where a loop is looked for
         written = [token for token in best.tokens if token < greedy._model.end]
         drafted = decode(4, written[: 1 + kept] or [0])
-    trusted = min(best.log_probs) >= sure and not greedy._loops(best)
-    check_equal(drafted, greedy if trusted else searched)
+    check_equal(drafted, greedy if min(best.log_probs) >= sure else searched)
 
 
 @pytest.mark.gpu
