@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 _MANY = (4, 8, 16, 32)
+_ENGINE = {"adapter_batch", "adapter_swap", "engine_overhead", "precision", "calibration"}
 
 
 def end_to_end_table(result: dict[str, Any]) -> str:
@@ -39,7 +40,7 @@ def end_to_end_table(result: dict[str, Any]) -> str:
 
 def engine_table(claims: dict[str, dict[str, Any]]) -> str:
     """What each benchmark of the worker claims, beside what was aimed at; empty until all ran."""
-    if not claims.keys() >= {"adapter_batch", "adapter_swap", "engine_overhead", "calibration"}:
+    if not claims.keys() >= _ENGINE:
         return ""
     batch, swap = claims["adapter_batch"], claims["adapter_swap"]
     others = ("grouped", "load_adapter", "load_adapter_grouped", "peft")
@@ -48,6 +49,7 @@ def engine_table(claims: dict[str, dict[str, Any]]) -> str:
         for rows, choose in (("", min), ("short_", max))
     )
     overhead, calibration = claims["engine_overhead"], claims["calibration"]
+    precision = claims["precision"]
     rows = [
         (
             "16 languages in a batch, over one: throughput",
@@ -67,6 +69,12 @@ def engine_table(claims: dict[str, dict[str, Any]]) -> str:
         (
             "the same with the lexicon's search",
             overhead["worker_with_lexicon_over_bare_encoder"],
+            "",
+        ),
+        (f"{precision['precision']} over float32, throughput", precision["speed_over_float32"], ""),
+        (
+            "words wrong, the same two, with the lexicon",
+            f"{precision['wer_change_lexicon']:+.1%}",
             "",
         ),
         ("calibration error of words, adapters", f"{calibration['ece_adapter']:.1%}", ""),
