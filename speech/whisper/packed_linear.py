@@ -21,8 +21,9 @@ class PackedLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> None:
         """Take `weight` `[n_out, n_in]` and `bias` `[n_out]` as they are now."""
         self._packed = _can_pack(weight)
-        reorder = torch.ops.mkldnn._reorder_linear_weight
-        self._weight = reorder(weight, None) if self._packed else weight
+        if self._packed:  # without oneDNN there is no such operator to name
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        self._weight = weight
         self._bias = bias
         self._gelu = gelu
 
