@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class Answer:
     hypothesis: WorkerHypothesis
 
 
+# Ends with None, or with the error that ended the span.
+_Answers: TypeAlias = "asyncio.Queue[Answer | Exception | None]"
+
+
 class Span:
     """Buffers a span's audio and keeps at most one partial and one final under way."""
 
@@ -69,54 +74,76 @@ class Span:
         self._draft = (0, "")  # where the last window began, and its text
         self._heard = ""  # all that partials have heard: what the final may begin with
         self._arrived = asyncio.Event()
+        self._answered = asyncio.Event()  # no final is under way
+        self._answered.set()
 
     async def run(self, requests: AsyncIterator[Audio | Finalize]) -> AsyncGenerator[Answer, None]:
         """Answer `requests` until they end; what is still under way when cancelled is dropped.
+
+        A finalize replaces an older one that is not answered yet: that pause was no end.
 
         Raises:
             LimitExceeded: more audio than the encoder can take.
             InvalidRequest: a finalize of audio that was not sent.
         """
-        answers: asyncio.Queue[Answer | None] = asyncio.Queue(maxsize=8)
+        answers: _Answers = asyncio.Queue(maxsize=8)
         reader = asyncio.create_task(self._read(requests, answers))
         try:
             while (answer := await answers.get()) is not None:
+                if isinstance(answer, Exception):
+                    raise answer
                 yield answer
-            await reader
         finally:
             reader.cancel()
             while not answers.empty():  # nobody reads them now, and the reader may wait for room
                 answers.get_nowait()
             await asyncio.gather(reader, return_exceptions=True)
 
-    async def _read(
-        self, requests: AsyncIterator[Audio | Finalize], answers: asyncio.Queue[Answer | None]
-    ) -> None:
-        partials = asyncio.create_task(self._partials(answers, covered=0))
+    async def _read(self, requests: AsyncIterator[Audio | Finalize], answers: _Answers) -> None:
+        end: Exception | None = None
+        decoding = asyncio.create_task(self._decode(None, answers))
         try:
-            async for request in requests:
-                if isinstance(request, Finalize):
-                    if not 0 <= request.n_samples <= self._n_samples:
-                        raise InvalidRequest(
-                            f"finalize.sample_count is {request.n_samples}: span {self._span_id} "
-                            f"holds {self._n_samples} samples"
-                        )
-                    partials.cancel()
-                    hypothesis = await self._final(request.n_samples)
-                    await answers.put(Answer(request.sequence, hypothesis))
-                    partials = asyncio.create_task(self._partials(answers, request.n_samples))
-                else:
-                    self._append(request)
+            try:
+                async for request in requests:
+                    if isinstance(request, Finalize):
+                        self._check(request)
+                        await _cancelled(decoding)
+                        self._answered.clear()
+                        decoding = asyncio.create_task(self._decode(request, answers))
+                    else:
+                        self._append(request)
+            except Exception as error:
+                end = error
+            await self._answered.wait()  # also before an error: what was asked for is answered
         finally:
-            partials.cancel()
-            await asyncio.gather(partials, return_exceptions=True)
-            await answers.put(None)
+            await _cancelled(decoding)
+        await answers.put(end)
 
-    async def _partials(self, answers: asyncio.Queue[Answer | None], covered: int) -> None:
+    def _check(self, finalize: Finalize) -> None:
+        if not 0 <= finalize.n_samples <= self._n_samples:
+            raise InvalidRequest(
+                f"finalize.sample_count is {finalize.n_samples}: span {self._span_id} "
+                f"holds {self._n_samples} samples"
+            )
+
+    async def _decode(self, finalize: Finalize | None, answers: _Answers) -> None:
+        """Answer `finalize`, then go on with partials of what follows it."""
+        if finalize is not None:
+            try:
+                hypothesis = await self._final(finalize.n_samples)
+            except Exception as error:
+                await answers.put(error)
+                return
+            await answers.put(Answer(finalize.sequence, hypothesis))
+            self._answered.set()
+        if self._partial_interval_s is not None:
+            await self._partials(
+                answers, finalize.n_samples if finalize else 0, self._partial_interval_s
+            )
+
+    async def _partials(self, answers: _Answers, covered: int, interval_s: float) -> None:
         """Decode whenever there is enough audio beyond the `covered` samples already answered."""
-        if self._partial_interval_s is None:
-            return
-        wait_s = self._partial_interval_s
+        wait_s = interval_s
         while True:
             while self._n_samples - covered < wait_s * SAMPLE_RATE_HZ:
                 self._arrived.clear()
@@ -131,7 +158,7 @@ class Span:
             covered = hypothesis.audio_ms * _SAMPLES_PER_MS
             await answers.put(Answer(None, self._joined(hypothesis)))
             took_s = (hypothesis.queue_ms + hypothesis.compute_ms) / 1000
-            wait_s = max(self._partial_interval_s, took_s / _PARTIAL_DUTY)
+            wait_s = max(interval_s, took_s / _PARTIAL_DUTY)
 
     def _window(self) -> Excerpt:
         """What a partial hears that is decoded now."""
@@ -190,3 +217,8 @@ class Span:
             self._audio = grown
         self._audio[begin : self._n_samples] = samples
         self._arrived.set()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

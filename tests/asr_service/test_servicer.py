@@ -157,14 +157,27 @@ async def test_more_adapters_than_slots(worker: Worker) -> None:
 
 
 async def test_finals_of_a_growing_span(worker: Worker) -> None:
-    responses = await worker.recognize(
-        config(), audio(), finalize(1, 8000), finalize(2, 16_000), audio(), finalize(3, 32_000)
-    )
-    finals = [response.final for response in responses]
-    assert [final.sequence for final in finals] == [1, 2, 3]
-    assert [final.hypothesis.audio_ms for final in finals] == [500, 1000, 2000]
-    assert finals[0].hypothesis.text == alone("it", 8000)
-    assert finals[1].hypothesis.text == alone("it")
+    finals: asyncio.Queue[asr_pb2.FinalHypothesis] = asyncio.Queue()
+    got: list[asr_pb2.FinalHypothesis] = []
+
+    async def growing() -> AsyncIterator[Request]:
+        """Each final is waited for: a newer finalize would replace it."""
+        yield config()
+        yield audio()
+        for sequence, n_samples in ((1, 8000), (2, 16_000)):
+            yield finalize(sequence, n_samples)
+            got.append(await finals.get())
+        yield audio()
+        yield finalize(3, 32_000)
+
+    async with asyncio.timeout(20):
+        async for response in worker.stub.Recognize(growing()):
+            finals.put_nowait(response.final)
+    got.append(finals.get_nowait())
+    assert [final.sequence for final in got] == [1, 2, 3]
+    assert [final.hypothesis.audio_ms for final in got] == [500, 1000, 2000]
+    assert got[0].hypothesis.text == alone("it", 8000)
+    assert got[1].hypothesis.text == alone("it")
 
 
 async def test_partials(worker: Worker) -> None:

@@ -50,10 +50,10 @@ class AsrServiceServicer:
         """One span. Requests, in this order: one `config`; any number of `pcm_s16le` and `finalize`.
 
         The worker keeps the audio and answers with partial hypotheses as it finds time: a newer one
-        replaces an older one that was still waiting. Each `finalize` is answered by exactly one final
-        hypothesis. More audio may follow a `finalize` (the silence was no end after all). Closing the
-        sending side ends the span once every `finalize` is answered; cancelling the call frees all it
-        held.
+        replaces an older one that was still waiting. A `finalize` is answered by exactly one final
+        hypothesis, unless a newer `finalize` comes first and replaces it. More audio may follow a
+        `finalize` (the silence was no end after all). Closing the sending side ends the span once the
+        last `finalize` is answered; cancelling the call frees all it held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

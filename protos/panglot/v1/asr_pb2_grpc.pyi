@@ -37,10 +37,10 @@ class AsrServiceStub:
     """One span. Requests, in this order: one `config`; any number of `pcm_s16le` and `finalize`.
 
     The worker keeps the audio and answers with partial hypotheses as it finds time: a newer one
-    replaces an older one that was still waiting. Each `finalize` is answered by exactly one final
-    hypothesis. More audio may follow a `finalize` (the silence was no end after all). Closing the
-    sending side ends the span once every `finalize` is answered; cancelling the call frees all it
-    held.
+    replaces an older one that was still waiting. A `finalize` is answered by exactly one final
+    hypothesis, unless a newer `finalize` comes first and replaces it. More audio may follow a
+    `finalize` (the silence was no end after all). Closing the sending side ends the span once the
+    last `finalize` is answered; cancelling the call frees all it held.
     """
 
 @_typing.type_check_only
@@ -52,10 +52,10 @@ class AsrServiceAsyncStub(AsrServiceStub):
     """One span. Requests, in this order: one `config`; any number of `pcm_s16le` and `finalize`.
 
     The worker keeps the audio and answers with partial hypotheses as it finds time: a newer one
-    replaces an older one that was still waiting. Each `finalize` is answered by exactly one final
-    hypothesis. More audio may follow a `finalize` (the silence was no end after all). Closing the
-    sending side ends the span once every `finalize` is answered; cancelling the call frees all it
-    held.
+    replaces an older one that was still waiting. A `finalize` is answered by exactly one final
+    hypothesis, unless a newer `finalize` comes first and replaces it. More audio may follow a
+    `finalize` (the silence was no end after all). Closing the sending side ends the span once the
+    last `finalize` is answered; cancelling the call frees all it held.
     """
 
 class AsrServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,10 +70,10 @@ class AsrServiceServicer(metaclass=_abc_1.ABCMeta):
         """One span. Requests, in this order: one `config`; any number of `pcm_s16le` and `finalize`.
 
         The worker keeps the audio and answers with partial hypotheses as it finds time: a newer one
-        replaces an older one that was still waiting. Each `finalize` is answered by exactly one final
-        hypothesis. More audio may follow a `finalize` (the silence was no end after all). Closing the
-        sending side ends the span once every `finalize` is answered; cancelling the call frees all it
-        held.
+        replaces an older one that was still waiting. A `finalize` is answered by exactly one final
+        hypothesis, unless a newer `finalize` comes first and replaces it. More audio may follow a
+        `finalize` (the silence was no end after all). Closing the sending side ends the span once the
+        last `finalize` is answered; cancelling the call frees all it held.
         """
 
 def add_AsrServiceServicer_to_server(servicer: AsrServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
