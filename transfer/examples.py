@@ -1,8 +1,8 @@
 """Clips as the adapter sees them: the frozen lower layers run once, before training.
 
 Everything below the first adapted layer never changes, so its output is computed once per clip and
-speed and kept in half precision: a third of every step saved. Augmentation of the waveform happens
-here, masking of the hidden features in the training loop.
+speed and kept in half precision: a third of every step saved. The waveform is disturbed here (see
+`transfer.augment`), hidden features are masked in the training loop.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor
 
 from speech.encoder import SharedEncoder
 from speech.features import SAMPLE_RATE_HZ
 from transfer.audio import Samples, read_audio
+from transfer.augment import disturbed
 from transfer.manifest import Clip
 from transfer.vocabulary import encode
 
 _SHORTEST_S = 0.1
-_LONGEST_SILENCE_S = 0.4
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,7 @@ def precompute(
 
     `half` computes in bfloat16.
 
-    A clip at another speed than 1 also gets silence of random length around it and another
-    loudness, because at serving the segmenter's cut is never as tidy as a corpus.
+    A clip at another speed than 1 is also disturbed: see `transfer.augment.disturbed`.
     """
     device = next(encoder.parameters()).device
     chance = np.random.default_rng(seed)
@@ -91,7 +89,7 @@ def precompute(
         samples = read_audio(clip.audio)
         hidden = []
         for speed in speeds:
-            heard = _disturb(samples, speed, chance) if speed != 1.0 else samples
+            heard = disturbed(samples, speed, chance) if speed != 1.0 else samples
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
                 hidden.append(_lower_layers(encoder, heard, first_layer, device))
         targets = torch.tensor(encode(clip.text, vocabulary), dtype=torch.long)
@@ -133,14 +131,6 @@ def _collate(examples: Sequence[Example], speeds: Sequence[int]) -> Batch:
         target_lengths=torch.tensor([len(e.targets) for e in examples]),
         texts=tuple(e.text for e in examples),
     )
-
-
-def _disturb(samples: Samples, speed: float, chance: np.random.Generator) -> Samples:
-    faster = soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ)
-    before, after = chance.integers(0, int(_LONGEST_SILENCE_S * SAMPLE_RATE_HZ), size=2)
-    padded = np.pad(faster, (before, after)) * 10 ** chance.uniform(-0.4, 0.2)
-    noise = chance.normal(0.0, 10 ** chance.uniform(-4.5, -3.0), len(padded))
-    return np.clip(padded + noise, -1.0, 1.0).astype(np.float32)
 
 
 def _lower_layers(
