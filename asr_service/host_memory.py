@@ -14,8 +14,8 @@ from speech.adapters.slots import AdapterSlots
 from speech.adapters.store import AdapterStore
 from speech.ctc.lexicon import LexiconDecoder
 
-_LEXICON_BYTES = 105 * 2**20
-"""What the prefix tree and the model of 80,000 words take, measured."""
+_LEXICON_BYTES = 16 * 2**20
+"""What the prefix tree and the model of 400,000 words take, measured."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class HostAdapter:
     Attributes:
         card, shape: what it is.
         packed: as `AdapterSlots.write` takes it.
-        lexicon: decoder for finals, being built; None where the adapter has none. It takes half a
-            second, which a speaker's first partials need not wait for.
+        lexicon: decoder for finals, being built; None where the adapter has none. It takes a
+            second or two, which a speaker's first partials need not wait for.
     """
 
     card: AdapterCard

@@ -45,7 +45,7 @@ def main() -> None:
         clips = read_manifest(manifest_path(language, options.data))
         held_out = [clip for clip in clips if clip.split == "held_out"]
         published = Published.load(options.models, language, base)
-        outcomes = published.outcomes(base, held_out)
+        outcomes = published.outcomes(held_out)
         judged.append((language, "adapter", outcomes, published.card.calibration))
 
         held_out = some(clips, "held_out", options.universal_clips)

@@ -1,26 +1,20 @@
-"""Which languages there are, and what serves each: read from the adapters' cards.
-
-The gateway has no torch: it reads from a card only what routing needs.
-"""
+"""Which languages there are, and what serves each: of the base model and of the adapters."""
 
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import langcodes
-import structlog
 
-from common.adapter_files import AdapterFiles
 from common.errors import UnknownLanguage
 from common.fleet import UNIVERSAL
-
-# What the tables of macrolanguages leave apart, and speech recognition need not.
-_SAME = {"nb": "no"}
-_log = structlog.get_logger()
+from common.routing import Routing
+from common.store import Holdings
+from common.tags import english_name, fallbacks
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,7 @@ class ServedLanguage:
         adapter: `<id>@<version>`, or `universal`.
         base_fingerprint: of the encoder that the adapter needs; None for `universal`.
         held_out_wer: of what serves it, 0 upward; None where not measured.
+        fallback: what serves where this cannot: of a canary the stable version, else None.
     """
 
     tag: str
@@ -40,21 +35,47 @@ class ServedLanguage:
     adapter: str
     base_fingerprint: str | None
     held_out_wer: float | None
+    fallback: ServedLanguage | None = None
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A canary, and which streams are its."""
+
+    canary: ServedLanguage
+    routing: Routing
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """All served languages by tag."""
+    """All served languages by tag.
 
-    def __init__(
-        self, languages: dict[str, ServedLanguage], identified: AbstractSet[str] | None = None
-    ) -> None:
-        """See `read_catalogue`; `identified` are the tags that can be told apart, None for all."""
-        self.languages = languages
-        self._identified = identified
+    Attributes:
+        languages: by tag; of one with a canary what is stable.
+        identified: the tags that language identification can tell apart; None for all.
+        trials: canaries, by tag.
+    """
+
+    languages: Mapping[str, ServedLanguage]
+    identified: AbstractSet[str] | None = None
+    trials: Mapping[str, Trial] = field(default_factory=dict)
+
+    def for_stream(self, stream_id: str, known: Mapping[str, ServedLanguage]) -> Catalogue:
+        """What serves each language in one stream.
+
+        Of `known`, which the stream was served before, nothing gets lost: a language does not go
+        away in the middle of it.
+        """
+        canaries = {
+            tag: trial.canary
+            for tag, trial in self.trials.items()
+            if trial.routing.is_canary(stream_id)
+        }
+        return Catalogue({**known, **self.languages, **canaries}, self.identified)
 
     def is_identified(self, language: ServedLanguage) -> bool:
         """Whether language identification can find this language among others."""
-        return self._identified is None or language.tag in self._identified
+        return self.identified is None or language.tag in self.identified
 
     def find(self, tag: str, field: str) -> ServedLanguage:
         """The language of a BCP-47 tag.
@@ -66,7 +87,7 @@ class Catalogue:
         Raises:
             UnknownLanguage: names `field`, the tag and the nearest known tags.
         """
-        for candidate in (tag, *_fallbacks(tag)):
+        for candidate in (tag, *fallbacks(tag)):
             if candidate in self.languages:
                 return self.languages[candidate]
             written = [known for known in self.languages if known.startswith(f"{candidate}-")]
@@ -104,74 +125,34 @@ def universal_languages() -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-def read_catalogue(files: AdapterFiles, universal_tags: tuple[str, ...]) -> Catalogue:
-    """The languages of the base model, and over them those of the adapters in `files`.
+def catalogue_of(holdings: Holdings, universal_tags: tuple[str, ...]) -> Catalogue:
+    """The languages of the base model, and over them those that the store's adapters serve.
 
-    An adapter whose card says that the universal path hears its language better is left out. Of
-    several cards for a language the one with the lowest held-out word error rate wins, one that was
-    measured before one that was not, then the first by id; the others are not served. Which base
-    the fleet runs plays no part: a store that fits the fleet is what `PANGLOT_MODELS` selects.
-
-    A card that cannot be read is logged and left out: the rest is served.
-
-    Raises:
-        StoreUnavailable: the store does not answer.
+    An adapter whose card says that the universal path hears its language better is left out. Which
+    base the fleet runs plays no part: a store that fits the fleet is what `PANGLOT_MODELS` selects.
     """
-    found = []
-    for name, content in files.cards().items():
-        try:
-            found.append(_from_card(json.loads(content)))
-        except (ValueError, KeyError, TypeError) as error:
-            _log.error("card ignored", adapter=name, error=repr(error))
-    best: dict[str, ServedLanguage] = {}
-    for language in sorted(found, key=_by_error_rate):
-        best.setdefault(language.tag, language)
     universal = {
-        tag: ServedLanguage(tag, _name(tag), UNIVERSAL, None, None) for tag in universal_tags
+        tag: ServedLanguage(tag, english_name(tag), UNIVERSAL, None, None) for tag in universal_tags
     }
-    return Catalogue(universal | best, universal.keys())
+    languages, trials = dict(universal), {}
+    adapted = {version.tag for version in holdings.versions.values()}
+    for tag in adapted | (holdings.documents.keys() & universal.keys()):
+        routing = holdings.routing(tag)
+        if routing is None:
+            continue
+        languages[tag] = stable = _served(holdings, tag, routing.stable, None)
+        if routing.canary is not None:
+            trials[tag] = Trial(_served(holdings, tag, routing.canary, stable), routing)
+    return Catalogue(languages, universal.keys(), trials)
 
 
-def _by_error_rate(language: ServedLanguage) -> tuple[bool, float]:
-    return language.held_out_wer is None, language.held_out_wer or 0.0
-
-
-def _from_card(card: dict[str, object]) -> ServedLanguage:
-    tag = _tag(str(card["language"]))
-    served_by = str(card["served_by"])
-    wer = None
-    if isinstance(evaluation := card["evaluation"], dict):
-        wer = float(evaluation[served_by]["wer"]["value"])
-        if math.isnan(wer) or wer < 0:
-            raise ValueError(f"a word error rate of {wer}")
-    if served_by == UNIVERSAL:
-        return ServedLanguage(tag, _name(tag), UNIVERSAL, None, wer)
-    adapter = f"{card['id']}@{card['version']}"
-    return ServedLanguage(tag, _name(tag), adapter, str(card["base_fingerprint"]), wer)
-
-
-def _tag(text: str) -> str:
-    """As BCP-47 writes it, without the script most people write the language in.
-
-    `uzb-Latn` is `uz`, `uzb-Cyrl` is `uz-Cyrl`. Raises ValueError for what is no tag.
-    """
-    tag = langcodes.standardize_tag(text)
-    parsed = langcodes.get(tag)
-    usual = langcodes.get(parsed.language or "und").maximize().script
-    return "-".join(part for part in tag.split("-") if part != usual)
-
-
-def _fallbacks(tag: str) -> tuple[str, ...]:
-    try:
-        parsed = langcodes.get(tag)
-    except ValueError:
-        return ()
-    # The macrolanguage too: `cmn` is served as `zh`.
-    macro = langcodes.get(langcodes.standardize_tag(tag, macro=True)).language or ""
-    languages = (parsed.language or "", macro, _SAME.get(macro, ""))
-    scripts = (f"-{parsed.script}", "") if parsed.script else ("",)
-    return (parsed.to_tag(), *(language + script for language in languages for script in scripts))
-
-
-def _name(tag: str) -> str:
-    return langcodes.get(tag).display_name("en")
+def _served(
+    holdings: Holdings, tag: str, key: str, fallback: ServedLanguage | None
+) -> ServedLanguage:
+    name = english_name(tag)
+    version = holdings.versions.get(key)
+    if version is None:
+        return ServedLanguage(tag, name, UNIVERSAL, None, None, fallback)
+    if version.served_by == UNIVERSAL:
+        return ServedLanguage(tag, name, UNIVERSAL, None, version.held_out_wer, fallback)
+    return ServedLanguage(tag, name, key, version.base_fingerprint, version.held_out_wer, fallback)

@@ -8,11 +8,13 @@ from grpc.aio import Server
 from panglot.v1 import transcription_pb2, transcription_pb2_grpc
 
 from common.adapter_files import AdapterFiles
-from common.catalogue import models_url, read_catalogue, universal_languages
+from common.catalogue import models_url, universal_languages
 from common.registry import FleetWatcher, connect
 from common.service import run_server, start
 from common.settings import load_settings
+from common.store import StoreReader
 from common.tasks import alongside
+from gateway.catalogue import CatalogueWatcher
 from gateway.language import LanguageClient
 from gateway.segment import Services
 from gateway.servicer import TranscriptionServicer
@@ -26,9 +28,10 @@ async def run() -> None:
     redis = connect(settings.redis_url)
     fleet = FleetWatcher(redis)
     await fleet.refresh()
-    files = AdapterFiles(models_url(settings.models))
+    store = StoreReader(AdapterFiles(models_url(settings.models)))
+    catalogue = CatalogueWatcher(store, universal_languages(), settings.catalogue_s)
     services = Services(
-        catalogue=read_catalogue(files, universal_languages()),
+        catalogue=catalogue,
         workers=WorkerPool(fleet, random.Random()),
         lid=LanguageClient(settings.lid_address),
     )
@@ -39,7 +42,7 @@ async def run() -> None:
         return transcription_pb2.DESCRIPTOR.services_by_name["TranscriptionService"].full_name
 
     try:
-        async with alongside(fleet.run()):
+        async with alongside(fleet.run(), catalogue.run()):
             await run_server(settings.address, register, drain_s=settings.drain_s)
     finally:
         await services.workers.close()

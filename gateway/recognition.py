@@ -26,6 +26,11 @@ class Recognition:
         self._error: Exception | None = None
         self._task = asyncio.create_task(self._read(workers))
 
+    @property
+    def adapter(self) -> str:
+        """What is hearing the span: `<id>@<version>`, or `universal`."""
+        return self._span.adapter
+
     def final(self, n_samples: int) -> Final:
         """The final of the span's first `n_samples`, asked for once however often this is called.
 

@@ -12,6 +12,7 @@ from common.audio import SAMPLE_RATE_HZ, milliseconds
 from common.catalogue import Catalogue, ServedLanguage
 from common.errors import NoWorker
 from gateway.assembler import SegmentAssembler, SpanSource
+from gateway.catalogue import CatalogueWatcher
 from gateway.language import LanguageClient
 from gateway.recognition import Recognition
 from gateway.segment_audio import SegmentAudio
@@ -33,7 +34,7 @@ _MAX_UNREAD = 8
 class Services:
     """What a segment needs of the outside; one per process."""
 
-    catalogue: Catalogue
+    catalogue: CatalogueWatcher
     workers: WorkerPool
     lid: LanguageClient
 
@@ -64,16 +65,21 @@ class Segment:
         number: int,
         start: int,
         services: Services,
+        catalogue: Catalogue,
         options: Options,
         tracker: LanguageTracker,
         previous: Segment | None,
     ) -> None:
-        """Begin at sample `start`; `previous` settles its language before this one does."""
+        """Begin at sample `start`, with what `catalogue` says is served now.
+
+        `previous` settles its language before this one does.
+        """
         self.audio = SegmentAudio(start)
         self.settled = asyncio.Event()
         self._name = name
         self._number = number
         self._services = services
+        self._languages = catalogue.languages
         self._options = options
         self._tracker = tracker
         self._previous = previous
@@ -132,11 +138,11 @@ class Segment:
     async def _settle_language(self) -> None:
         """Step 4. Decoding never waits for a language that is expected already."""
         if self._options.fixed is not None:
-            await self._recognize(self._options.fixed, None)
+            await self._recognize(self._languages[self._options.fixed.tag], None)
             await self._ended.wait()
             return
         if (expected := self._tracker.expected) is not None:
-            await self._recognize(self._services.catalogue.languages[expected], None)
+            await self._recognize(self._languages[expected], None)
         first = True
         async for n_samples, last in self._windows(expected is not None):
             decision = await self._identify(n_samples, new_segment=first)
@@ -181,7 +187,7 @@ class Segment:
             self.audio.read(0, n_samples), candidates, urgent=self._source is not None
         )
         if posteriors is not None:
-            served = self._services.catalogue.languages.keys() & posteriors.keys()
+            served = self._languages.keys() & posteriors.keys()
             known = {tag: posteriors[tag] for tag in served}
             return self._tracker.observe(known, milliseconds(n_samples), new_segment)
         if self._source is not None or not candidates:
@@ -189,7 +195,7 @@ class Segment:
         return LanguageDecision(candidates[0], 0.0, certain=False)
 
     async def _adopt(self, decision: LanguageDecision, expected: str | None) -> None:
-        language = self._services.catalogue.languages[decision.language]
+        language = self._languages[decision.language]
         if self._source is not None and self._source.language == language.tag:
             self._source = replace(self._source, language_probability=decision.probability)
             return
@@ -228,7 +234,7 @@ class Segment:
     def _show(self, hypothesis: asr_pb2.Hypothesis) -> None:
         if self._source is None or self._muted or self._events.qsize() >= _MAX_UNREAD:
             return
-        transcript = self._assembler.partial(self._source, hypothesis)
+        transcript = self._assembler.partial(self._heard_by(self._source), hypothesis)
         if transcript is not None:
             self._tell(Event(partial=transcript))
 
@@ -239,10 +245,15 @@ class Segment:
         assert self._cut is not None
         hypothesis = await self._recognition.final(self._cut)
         end = self.audio.start + self._cut
-        final = self._assembler.final(self._source, hypothesis, end)
+        final = self._assembler.final(self._heard_by(self._source), hypothesis, end)
         # Noise taken for speech has no words; a client that was told of none is told nothing.
         if final.text or self._told:
             self._tell(Event(final=final))
+
+    def _heard_by(self, source: SpanSource) -> SpanSource:
+        """With the adapter that has heard it: a canary's place may have been taken."""
+        assert self._recognition is not None
+        return replace(source, adapter=self._recognition.adapter)
 
     def _tell(self, event: Event) -> None:
         self._told = True

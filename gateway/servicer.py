@@ -67,7 +67,7 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
                     served_by=language.adapter,
                     held_out_wer=language.held_out_wer,
                 )
-                for _, language in sorted(self._services.catalogue.languages.items())
+                for _, language in sorted(self._services.catalogue.latest.languages.items())
             ]
         )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 
 from panglot.v1 import transcription_pb2
 
 from common.audio import SAMPLE_RATE_HZ, Samples, milliseconds
+from common.catalogue import Catalogue, ServedLanguage
 from common.errors import CorruptAudio, IdleStream
 from common.tasks import first_error
 from gateway.audio import pcm_16k
@@ -41,6 +42,7 @@ class Session:
         self._services = services
         self._settings = settings
         self._segments: asyncio.Queue[Segment | None] = asyncio.Queue(_MAX_SEGMENTS_AHEAD)
+        self._languages: Mapping[str, ServedLanguage] = {}
 
     async def run(self, messages: AsyncIterator[Request]) -> None:
         """The whole of it.
@@ -50,7 +52,7 @@ class Session:
         """
         requests = Requests(messages, self._settings.idle_s)
         config = await requests.config()  # step 1
-        plan = plan_stream(config, self._services.catalogue, self._settings)
+        plan = plan_stream(config, self._served(), self._settings)
         self._services.workers.check_room(plan.options.fixed)
         tracker = LanguageTracker(plan.options.candidates, TrackerSettings())
         previous: Segment | None = None
@@ -60,7 +62,8 @@ class Session:
             nonlocal previous
             name = f"{self.stream_id}/{event.segment}"
             previous = Segment(
-                name, event.segment, event.start, self._services, plan.options, tracker, previous
+                *(name, event.segment, event.start, self._services, self._served()),
+                *(plan.options, tracker, previous),
             )
             return previous
 
@@ -111,6 +114,12 @@ class Session:
         listener.end()
         await self._segments.put(None)
         return damage
+
+    def _served(self) -> Catalogue:
+        """What serves each language from here on; a segment keeps what it begins with."""
+        catalogue = self._services.catalogue.latest.for_stream(self.stream_id, self._languages)
+        self._languages = catalogue.languages
+        return catalogue
 
     async def _emit(self, event: Event) -> None:
         idle_s = self._settings.idle_s

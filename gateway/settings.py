@@ -19,6 +19,12 @@ class GatewaySettings:
     models: str = setting(
         "PANGLOT_MODELS", "", "directory or URL of adapters; unset: those shipped"
     )
+    catalogue_s: float = setting(
+        "PANGLOT_GATEWAY_CATALOGUE_SECONDS",
+        5.0,
+        "time between two looks at what is published; each lists the store twice",
+        low=0.1,
+    )
     max_streams: int = setting("PANGLOT_GATEWAY_MAX_STREAMS", 256, "streams at once", low=1)
     idle_s: float = setting(
         "PANGLOT_GATEWAY_IDLE_SECONDS", 30.0, "time a stream may send nothing", low=0.1

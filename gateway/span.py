@@ -68,6 +68,11 @@ class Span:
         self._audio = audio
         self._cut: Cut | None = None
 
+    @property
+    def adapter(self) -> str:
+        """What is hearing it: `<id>@<version>`, or `universal`."""
+        return self._language.adapter
+
     def finalize(self, cut: Cut) -> None:
         """Ask for the final of `cut`; one asked for before and not sent yet is forgotten."""
         self._cut = cut
@@ -80,6 +85,8 @@ class Span:
 
         A worker that fails is followed by another at once. After that each attempt waits longer
         than the one before: a fleet with too much to do is not kept busy refusing.
+
+        A canary has one attempt. Whatever that fails of, the stable version hears the span.
 
         Raises:
             NoWorker, Overloaded: no worker took the span for 30 s, or three died of it.
@@ -100,7 +107,12 @@ class Span:
                         answered = True
                         yield response
                 raise NoWorker("the worker closed the stream")
-            except (NoWorker, Overloaded) as error:
+            except PanglotError as error:
+                if self._language.fallback is not None:
+                    self._fall_back(self._language.fallback, error)
+                    continue
+                if not isinstance(error, NoWorker | Overloaded):
+                    raise
                 if worker is not None:
                     _log.warning("span failed", worker=worker.worker_id, reason=str(error))
                     failure = error
@@ -117,6 +129,17 @@ class Span:
             if loop.time() - failing_since > _RETRY_S:
                 raise type(failure)(f"no worker took this speech for {_RETRY_S:g} s: {failure}")
             await asyncio.sleep(next(pauses))
+
+    def _fall_back(self, stable: ServedLanguage, error: PanglotError) -> None:
+        _log.warning(
+            "canary failed",
+            span=self._config.span_id,
+            canary=self.adapter,
+            stable=stable.adapter,
+            reason=str(error),
+        )
+        self._language = stable
+        self._config.adapter = stable.adapter
 
     async def _attempt(
         self, stub: asr_pb2_grpc.AsrServiceAsyncStub

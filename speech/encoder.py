@@ -80,6 +80,10 @@ class SharedEncoder(nn.Module):
         """
 
     @abstractmethod
+    def n_frames(self, n_samples: int) -> int:
+        """Frames that `subsample` makes of an utterance of `n_samples`."""
+
+    @abstractmethod
     def subsample(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolutions and positions: `[batch, n_frames, d_model]` and int64 `[batch]` frames."""
 

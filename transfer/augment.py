@@ -31,7 +31,7 @@ def disturbed(samples: Samples, speed: float, chance: np.random.Generator) -> Sa
         speed: above 1 is faster, and higher.
         chance: all that is random.
     """
-    heard = soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ)
+    heard: Samples = soxr.resample(samples, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ)
     before, after = chance.integers(0, int(_LONGEST_SILENCE_S * SAMPLE_RATE_HZ), size=2)
     heard = np.pad(heard, (before, after)) * 10 ** (chance.uniform(*_GAIN_DB) / 20)
     loudness = float(np.sqrt(np.mean(np.square(heard)))) if len(heard) else 0.0
@@ -39,7 +39,7 @@ def disturbed(samples: Samples, speed: float, chance: np.random.Generator) -> Sa
     heard = heard + noise * loudness * 10 ** (-chance.uniform(*_SNR_DB) / 20)
     if chance.random() < TELEPHONE_SHARE:
         heard = telephone_band(heard.astype(np.float32))
-    return np.clip(heard, -1.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(heard, -1.0, 1.0), np.float32)
 
 
 def telephone_band(samples: Samples) -> Samples:

@@ -16,12 +16,12 @@ from common.adapter_files import AdapterFiles
 from speech.adapters.card import AdapterCard, Calibration, read_card
 from speech.adapters.module import Adapter
 from speech.adapters.store import AdapterStore
-from speech.base_model import BaseModel
+from speech.base_model import BaseModel, load_base_model
 from speech.calibration import UNIVERSAL_FILE, Floats, Right
-from speech.ctc.lexicon import LexiconDecoder
-from speech.ctc.paths import LogProbs, TimedWord, greedy, timed_words
-from transfer.evaluate import log_probs_of
+from speech.ctc.paths import TimedWord
+from transfer.audio import read_audio
 from transfer.manifest import Clip, Split
+from transfer.recogniser import Recogniser
 from transfer.scoring import judged
 
 
@@ -74,42 +74,33 @@ def right_words(clip: Clip, words: Sequence[TimedWord]) -> list[bool | None]:
     return found
 
 
-def final_words(
-    log_probs: LogProbs, vocabulary: Sequence[str], decoder: LexiconDecoder | None
-) -> tuple[TimedWord, ...]:
-    """The words of a final, as a worker finds them, with raw confidence."""
-    path = greedy(log_probs) if decoder is None else decoder.path(log_probs)
-    return timed_words(path, vocabulary)
-
-
 @dataclass(frozen=True)
 class Published:
     """An adapter of the store, ready to hear clips."""
 
     card: AdapterCard
-    adapter: Adapter
-    decoder: LexiconDecoder | None
+    recogniser: Recogniser
 
     @classmethod
-    def load(cls, models: Path, name: str, base: BaseModel) -> Published:
-        """The one in folder `name`; raises as `read_card` and `AdapterStore.load` do."""
-        card = read_card(models / name)
+    def load(cls, models: Path, key: str, base: BaseModel | None = None) -> Published:
+        """The one in folder `key`, an id or `<id>@<version>`; `base` where it is loaded already.
+
+        Raises as `read_card`, `load_base_model` and `AdapterStore.load` do.
+        """
+        folder = models / key
+        card = read_card(folder if folder.is_dir() else models / key.partition("@")[0])
+        base = base or load_base_model(card.base_model)
         store = AdapterStore(AdapterFiles(str(models)), base.fingerprint, base.encoder.d_model)
-        loaded = store.load(card.key)
+        loaded = store.load(key if "@" in key else card.key)
         adapter = Adapter(loaded.shape)
         adapter.load_state_dict({key: value.float() for key, value in loaded.tensors.items()})
         decoder = loaded.lexicon() if loaded.lexicon else None
-        return cls(card, adapter.eval(), decoder)
+        return cls(card, Recogniser(base, adapter.eval(), card.vocabulary, decoder))
 
-    def outcomes(self, base: BaseModel, clips: Iterable[Clip]) -> Outcomes:
+    def outcomes(self, clips: Iterable[Clip]) -> Outcomes:
         """What its finals hear in `clips`."""
         return Outcomes.of(
-            (
-                clip,
-                final_words(
-                    log_probs_of(base, self.adapter, clip), self.card.vocabulary, self.decoder
-                ),
-            )
+            (clip, self.recogniser.words(self.recogniser.log_probs(read_audio(clip.audio))))
             for clip in clips
         )
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import PanglotError
-from transfer.text import mend_question_marks, restore_accents, spell_digits
+from transfer.repair import mend_question_marks, restore_accents
+from transfer.script import mend_lookalikes
+from transfer.text import spell_digits
 
 
 class CorpusUnavailable(PanglotError):
@@ -49,6 +51,8 @@ class Licence:
 
 ASTERISK_LANGUAGES = ("en", "es", "fr", "it", "ru")
 TUXPAINT_LANGUAGES = ("be", "bg", "ca", "da", "el", "es", "fr", "ro", "ru")
+_TUXPAINT_LACKS_ACCENTS = {"el", "ro"}
+"""Here and there: `dupa` for `după`, `κοκκινη` for `κόκκινη`."""
 LANGUAGES = tuple(sorted({*ASTERISK_LANGUAGES, *TUXPAINT_LANGUAGES}))
 _ASTERISK_LICENCES = {"it": "CC-BY-3.0", "ru": "CC-BY-3.0"}
 
@@ -139,6 +143,11 @@ def _tuxpaint(language: str, raw: Path) -> Iterator[Recording]:
         if not listing.is_file():
             continue
         for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+            # The Catalan reader says a letter's name only: `te` where the text is `La lletra t.`
+            if language == "ca" and "la lletra" in line.lower():
+                continue
             if line.startswith(f"{language}.utf8="):
-                text = line.partition("=")[2].strip()
+                text = mend_lookalikes(line.partition("=")[2].strip(), language)
+                if language in _TUXPAINT_LACKS_ACCENTS:
+                    text = restore_accents(text, language, only_missing=True)
                 yield Recording(audio, text, "tuxpaint", f"tuxpaint-{language}")

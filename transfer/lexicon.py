@@ -1,104 +1,110 @@
-"""Builds the lexicon of a language: its commonest words and a bigram model over them.
+"""Builds the lexicon of a language: its words, how likely each is, and what follows what.
 
-Words and their frequencies come from `wordfreq` (Speer 2022, several corpora) and from the training
-transcripts; pairs of words from the training transcripts alone. Never from held-out text.
+Pairs of words come from the training text and the user's own, never from held-out text: no other
+text of the kind is at hand.
 """
 
 from __future__ import annotations
 
 import lzma
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from wordfreq import available_languages, top_n_list, zipf_frequency
+from speech.ctc.arpa import END, START
+from transfer.more_words import NO_MORE_WORDS, MoreWords
+from transfer.words import dictionary_words, listed_words, words_of
 
-from transfer.text import normalise
-
-N_WORDS = 80_000
-_TRAINING_SHARE = 0.2
-"""Weight of the training text in the unigrams: it is close to the subject, and tiny."""
+MOST_WORDS = 400_000
+_MOST_PAIRS = 200_000
+_LONGEST_WORD = 32
+_TEXT_SHARE = 0.2
+"""Weight of the training text among the words: it is close to the subject, and tiny."""
+_DICTIONARY_SHARE = 0.1
+"""Of words that only the dictionary may know, where frequencies of others are known."""
+_SHARE_WITHOUT_LIST = 0.5
+"""Of the training text, and of the dictionary, where no frequencies are known."""
 _PRIOR_PAIRS = 8.0
 """Unseen pairs that count as seen after every word, because the training text is narrow."""
-_ELIDING = {"ca", "fr", "it"}
-"""Languages where an apostrophe ends a word that leans on the next."""
-_ONE_LETTER_WORDS = {
-    "ca": "aeioyà",
-    "en": "ai",
-    "es": "aeouy",
-    "fr": "aàyô",
-    "it": "aeioè",
-    "ru": "аввежикосуя",
-}
 
 
-def words_of(text: str, language: str) -> list[str]:
-    """The units the lexicon holds: `l'homme` is `l'` and `homme` where the language elides."""
-    if language in _ELIDING:
-        text = re.sub(r"'(?=\w)", "' ", text)
-    return text.split()
-
-
-def build_lexicon(texts: Sequence[str], language: str, vocabulary: Sequence[str]) -> bytes:
+def build_lexicon(
+    texts: Sequence[str],
+    language: str,
+    vocabulary: Sequence[str],
+    more: MoreWords = NO_MORE_WORDS,
+) -> bytes:
     """A compressed ARPA bigram model, as `speech.ctc.lexicon` reads it.
 
     Args:
         texts: normalised transcripts of the training split.
-        language: BCP-47 tag; one that `wordfreq` does not know gets the training words alone.
+        language: BCP-47 tag; one that `wordfreq` does not know gets the other words alone.
         vocabulary: symbols of the adapter; words with other characters are left out.
+        more: other sources; the user's words are taken as if each had been said once.
+
+    Raises:
+        BadDictionary: the dictionary cannot be read.
     """
-    sentences = [words_of(text, language) for text in texts]
-    training = Counter(word for sentence in sentences for word in sentence)
-    general = _general_words(language, training)
-    writable = set(vocabulary)
-    probability = _mix(general, training, writable)
+    sentences = [words_of(text, language) for text in [*texts, *more.sentences]]
+    said = Counter(word for sentence in sentences for word in sentence)
+    said.update(part for word in more.words for part in words_of(word, language))
+    writable = set(vocabulary) - {" "}
+
+    def usable(words: Mapping[str, float]) -> dict[str, float]:
+        return {
+            word: value
+            for word, value in words.items()
+            if len(word) <= _LONGEST_WORD and writable.issuperset(word)
+        }
+
+    spoken = usable(said)
+    listed = usable(listed_words(language, said))
+    others = {}
+    if more.dictionary is not None:
+        others = usable(dictionary_words(more.dictionary, language, writable, said))
+    probability = _mixed(spoken, listed, others)
     pairs = Counter(
         pair
         for sentence in sentences
-        for pair in zip(["<s>", *sentence], [*sentence, "</s>"], strict=True)
-        if all(word in probability or word in {"<s>", "</s>"} for word in pair)
+        for pair in zip([START, *sentence], [*sentence, END], strict=True)
+        if all(word in probability or word in {START, END} for word in pair)
     )
-    return lzma.compress(_arpa(probability, pairs).encode(), preset=9)
+    return lzma.compress(_arpa(probability, dict(pairs.most_common(_MOST_PAIRS))).encode())
 
 
-def _general_words(language: str, training: Mapping[str, int]) -> dict[str, float]:
-    """Words of the language at large with their probabilities."""
-    # For others it would offer the words of a related language.
-    if language not in available_languages():
-        return {}
-    listed = top_n_list(language, N_WORDS)
-    frequencies: dict[str, float] = {}
-    for entry in listed:
-        for word in words_of(normalise(entry, language), language):
-            if _is_word(word, language) or word in training:
-                frequency = 10 ** (zipf_frequency(word, language) - 9)
-                frequencies[word] = max(frequency, frequencies.get(word, 0.0), 1e-9)
-    # `wordfreq` counts the `dell` of `dell'anno` as a word: keep only the elided form.
-    for word in [word for word in frequencies if f"{word}'" in frequencies]:
-        if word not in training:
-            del frequencies[word]
-    return frequencies
-
-
-def _is_word(word: str, language: str) -> bool:
-    if len(word) == 1:
-        return word in _ONE_LETTER_WORDS.get(language, word)
-    return all(c.isalpha() or c in "'-" for c in word)
-
-
-def _mix(
-    general: Mapping[str, float], training: Mapping[str, int], writable: set[str]
+def _mixed(
+    spoken: Mapping[str, float], listed: Mapping[str, float], others: Mapping[str, float]
 ) -> dict[str, float]:
-    words = {word for word in {*general, *training} if set(word) <= writable}
-    general_total = sum(general.get(word, 0.0) for word in words) or 1.0
-    training_total = sum(training.get(word, 0) for word in words) or 1
-    share = _TRAINING_SHARE if general else 1.0
+    """Probabilities of up to `MOST_WORDS` words: all spoken ones, then listed, then the others."""
+    words = dict.fromkeys(spoken)
+    for more in (listed, others):
+        new = sorted((word for word in more if word not in words), key=lambda w: (-more[w], w))
+        words |= dict.fromkeys(new[: max(0, MOST_WORDS - len(words))])
+    shares = _shares(bool(spoken), bool(listed), bool(others))
+    parts = [
+        (share / sum(source.get(word, 0.0) for word in words), source)
+        for share, source in zip(shares, (spoken, listed, others), strict=True)
+        if share
+    ]
     return {
-        word: (1 - share) * general.get(word, 0.0) / general_total
-        + share * training.get(word, 0) / training_total
+        word: sum(weight * source.get(word, 0.0) for weight, source in parts)
         for word in sorted(words)
     }
+
+
+def _shares(spoken: bool, listed: bool, others: bool) -> tuple[float, float, float]:
+    """How much each source says about single words, 1 in all; 0 where a source is empty."""
+    weights = (
+        _TEXT_SHARE if listed else _SHARE_WITHOUT_LIST,
+        1 - _TEXT_SHARE - _DICTIONARY_SHARE,
+        _DICTIONARY_SHARE if listed else 1 - _SHARE_WITHOUT_LIST,
+    )
+    text, general, dictionary = (
+        weight if there else 0.0
+        for weight, there in zip(weights, (spoken, listed, others), strict=True)
+    )
+    total = (text + general + dictionary) or 1.0
+    return text / total, general / total, dictionary / total
 
 
 def _arpa(probability: Mapping[str, float], pairs: Mapping[tuple[str, str], int]) -> str:
@@ -113,11 +119,11 @@ def _arpa(probability: Mapping[str, float], pairs: Mapping[tuple[str, str], int]
         first: (kinds[first] + _PRIOR_PAIRS) / (seen[first] + kinds[first] + _PRIOR_PAIRS)
         for first in seen
     }
-    end = seen["<s>"] / max(1, sum(seen.values()))
-    unigram = {**probability, "</s>": end or 0.1}
+    end = seen[START] / seen.total() if pairs else 0.1
+    unigram = {word: (1 - end) * value for word, value in probability.items()} | {END: end}
 
     lines = ["\\data\\", f"ngram 1={len(unigram) + 2}", f"ngram 2={len(pairs)}", "", "\\1-grams:"]
-    lines += ["-99\t<unk>", f"-99\t<s>\t{_log10(left.get('<s>', 1.0))}"]
+    lines += ["-99\t<unk>", f"-99\t{START}\t{_log10(left.get(START, 1.0))}"]
     lines += [
         f"{_log10(value)}\t{word}" + (f"\t{_log10(left[word])}" if word in left else "")
         for word, value in unigram.items()

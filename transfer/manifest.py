@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-from collections import Counter
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from common.errors import InvalidRequest
-from transfer.text import normalise, scoring_form, unreadable
+from transfer.checks import Defect, pace_defect, text_defect
+from transfer.text import normalise
 
 Split = Literal["train", "development", "held_out"]
-
-FASTEST_LETTERS_PER_S = 28.0
-"""Nobody speaks faster; CTC at 50 frames/s could not write it down either."""
-SLOWEST_LETTERS_PER_S = 1.0
-_LARGEST_JUDGED_FAMILY = 12
-"""A larger family of near copies would be most of a held-out set: it is trained on."""
-LONGEST_S = 28.0
-"""What the encoder's positions reach (30 s), less the slowest speed perturbation."""
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -35,7 +27,7 @@ class Clip:
         language: BCP-47 tag.
         duration_s: seconds of audio.
         source: corpus it comes from.
-        speaker: a name unique within the source.
+        speaker: a name unique within the source; empty where nobody knows.
         split: which use it is for; no text stands in two.
     """
 
@@ -54,37 +46,85 @@ class Rejected:
 
     clip: Clip
     reason: str
+    detail: str = ""
 
 
 def read_manifest(path: Path) -> list[Clip]:
     """All clips of a manifest, audio paths made absolute.
 
     Raises:
-        InvalidRequest: the file is missing, or a line is not a clip; the message names the line.
+        InvalidRequest: the file is missing, or a line is not a clip; the message names the line
+            and says how to make a manifest of it.
     """
-    if not path.is_file():
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return [_clip(line, number, path) for number, line in enumerate(lines, start=1)]
+    except FileNotFoundError as error:
         raise InvalidRequest(
             f"no manifest at {path}: run `panglot data prepare` first, or name another file"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _not_a_manifest(path, "it cannot be read as UTF-8 text") from error
+
+
+def _clip(line: str, number: int, path: Path) -> Clip:
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise _not_a_manifest(path, f"line {number} is not JSON") from error
+    if not isinstance(content, dict):
+        raise _not_a_manifest(path, f"line {number} is not a JSON object")
+    known = {field.name for field in fields(Clip)}
+    if missing := known - content.keys() - {"split"}:
+        raise _not_a_manifest(path, f"line {number} lacks {', '.join(sorted(missing))}")
+    if unknown := content.keys() - known:
+        names = ", ".join(sorted(unknown))[:80]
+        raise _not_a_manifest(path, f"line {number} has fields nobody knows: {names}")
+    seconds = content["duration_s"]
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
+        raise _not_a_manifest(path, f"line {number}: duration_s is {seconds!r:.40}, not seconds")
+    if wrong := [n for n in known - {"duration_s"} if not isinstance(content.get(n, ""), str)]:
+        raise _not_a_manifest(path, f"line {number}: {wrong[0]} is not text")
+    clip = Clip(**content)
+    if clip.split not in SPLITS:
+        raise _not_a_manifest(
+            path, f"line {number}: split is {clip.split!r:.40}, not one of {', '.join(SPLITS)}"
         )
-    clips = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            clip = Clip(**json.loads(line))
-        except (TypeError, ValueError) as error:
-            raise InvalidRequest(f"{path.name} line {number} is not a clip: {error}") from error
-        clips.append(replace(clip, audio=str(path.parent / clip.audio)))
-    return clips
+    return replace(clip, audio=str(path.parent / clip.audio))
+
+
+def _not_a_manifest(path: Path, problem: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{path.name}: {problem}. `panglot data prepare {path.name} --language TAG` reads "
+        "tables of many forms, measures the recordings and writes the manifest"
+    )
 
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
-    """Write clips as JSONL, in their order."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(asdict(clip), ensure_ascii=False) for clip in clips)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    """Write clips as JSONL, in their order: the whole file or, where that fails, none of it."""
+    write_lines(path, (json.dumps(asdict(clip), ensure_ascii=False) for clip in clips))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Replace a text file, in one go.
+
+    Raises:
+        InvalidRequest: it cannot be written, as on a full disk; what stood there still does.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        partial.replace(path)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def validate(clips: Sequence[Clip], folder: Path) -> tuple[list[Clip], list[Rejected]]:
-    """Separate usable clips from the others.
+    """Separate usable clips from the others, by what a manifest says of them.
 
     Args:
         clips: any clips, audio relative to `folder` or absolute.
@@ -92,82 +132,17 @@ def validate(clips: Sequence[Clip], folder: Path) -> tuple[list[Clip], list[Reje
     """
     good, bad = [], []
     for clip in clips:
-        reason = _defect(clip, folder)
-        if reason is None:
+        defect = _defect(clip, folder)
+        if defect is None:
             good.append(clip)
         else:
-            bad.append(Rejected(clip, reason))
+            bad.append(Rejected(clip, defect.reason, defect.detail))
     return good, bad
 
 
-def _defect(clip: Clip, folder: Path) -> str | None:
-    if not (folder / clip.audio).is_file():
-        return "missing audio"
+def _defect(clip: Clip, folder: Path) -> Defect | None:
+    if not os.path.isfile(folder / clip.audio):
+        return Defect("missing audio", clip.audio)
     if clip.text != normalise(clip.text, clip.language):
-        return "text is not normalised"
-    if (reason := unreadable(clip.text, clip.language)) is not None:
-        return reason
-    if not 0.1 <= clip.duration_s <= LONGEST_S:
-        return "too short or too long"
-    return _impossible_rate(len(clip.text) / clip.duration_s)
-
-
-def _impossible_rate(letters_per_s: float) -> str | None:
-    if letters_per_s > FASTEST_LETTERS_PER_S:
-        return "impossibly fast"
-    return "impossibly slow" if letters_per_s < SLOWEST_LETTERS_PER_S else None
-
-
-def split_by_text(
-    clips: Sequence[Clip],
-    *,
-    held_out: float = 0.10,
-    development: float = 0.08,
-    fewest_held_out: int = 66,
-) -> list[Clip]:
-    """Assign every clip a split so that no sentence, nor a near copy of it, is in two.
-
-    Families of similar texts are ranked by a hash of their first member: the first are held out,
-    the next are for development. The result depends on the texts alone, not on their order.
-    """
-    texts = sorted({scoring_form(clip.text, clip.language) for clip in clips})
-    families = sorted(_families(texts), key=lambda family: _hash(family[0]))
-    n_held_out = min(max(math.ceil(held_out * len(texts)), fewest_held_out), len(texts) // 4)
-    n_development = math.ceil(development * len(texts))
-    wanted: dict[Split, int] = {"held_out": n_held_out, "development": n_development}
-    split_of: dict[str, Split] = {}
-    for family in families:
-        split: Split = "train"
-        if len(family) <= _LARGEST_JUDGED_FAMILY:
-            split = next((name for name, left in wanted.items() if left > 0), "train")
-        if split != "train":
-            wanted[split] -= len(family)
-        split_of |= dict.fromkeys(family, split)
-    return [replace(clip, split=split_of[scoring_form(clip.text, clip.language)]) for clip in clips]
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _families(texts: Sequence[str]) -> list[list[str]]:
-    """Groups of texts linked by sharing half of the shorter one's word trigrams."""
-    trigrams = {text: _trigrams(text) for text in texts}
-    holders: dict[tuple[str, ...], list[str]] = {}
-    for text in texts:
-        for trigram in trigrams[text]:
-            holders.setdefault(trigram, []).append(text)
-    family_of = {text: [text] for text in texts}
-    for text in texts:
-        shared = Counter(other for trigram in trigrams[text] for other in holders[trigram])
-        for other, count in shared.items():
-            fewer = min(len(trigrams[text]), len(trigrams[other]))
-            if 2 * count >= fewer and family_of[other] is not family_of[text]:
-                merged = sorted(family_of[text] + family_of[other])
-                family_of |= dict.fromkeys(merged, merged)
-    return list({id(family): family for family in family_of.values()}.values())
-
-
-def _trigrams(text: str) -> set[tuple[str, ...]]:
-    words = text.split()
-    return set(zip(words, words[1:], words[2:], strict=False))
+        return Defect("text is not normalised", clip.text)
+    return text_defect(clip.text, clip.language) or pace_defect(clip.text, clip.duration_s)

@@ -1,22 +1,23 @@
-"""The parts of a training step: forward through the adapted layers, loss, masking, judging.
+"""The parts of a training step: loss, masking, judging.
 
 Connectionist Temporal Classification: Graves et al. (2006). Masking: SpecAugment, Park et al.
-(2019), here on the first adapted layer's input, since what lies below runs only once.
+(2019), here on the input of the first layer that learns, since what lies below runs only once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jiwer
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speech.adapters.module import Adapter
 from speech.ctc.paths import greedy, text_of
-from speech.encoder import Encoded, SharedEncoder
-from transfer.examples import Batch, Example, batches
+from transfer.examples import Batch, Speech
+from transfer.learner import Learner
+from transfer.processes import Processes
 from transfer.settings import TrainSettings
 from transfer.text import scoring_form
 
@@ -40,54 +41,73 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
     return summed / len(batch.targets)
 
 
-def forward(
-    encoder: SharedEncoder,
-    adapter: Adapter,
-    hidden: Tensor,
-    lengths: Tensor,
-    settings: TrainSettings,
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities float32 `[batch, n_frames, n_vocab]` and the frames of each row."""
-    device = next(adapter.parameters()).device
-    lengths = lengths.to(device)
-    layers = range(min(settings.layers), encoder.n_layers)
-    half = settings.precision == "bf16"
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-        hidden = encoder.run_layers(hidden.to(device), lengths, adapter, layers)
-        encoded = Encoded(encoder.finish(hidden), lengths)
-        return adapter.log_probs(encoded), lengths
+@dataclass(frozen=True)
+class Masks:
+    """What is silenced in one batch, drawn before its lengths are known.
+
+    Attributes:
+        kept: bool `[batch, 1, d_model]`, features that stay.
+        starts: per time mask, float32 `[batch, 1]`, its first frame as a share of the length.
+        widths: per time mask, int64 `[batch, 1]`, frames.
+    """
+
+    kept: Tensor
+    starts: tuple[Tensor, ...]
+    widths: tuple[Tensor, ...]
 
 
-def masked(batch: Batch, settings: TrainSettings, chance: torch.Generator) -> Tensor:
-    """Silence stretches of time and whole features of each row: `[batch, n_frames, d_model]`."""
-    rows, n_frames, d_model = batch.hidden.shape
+def draw_masks(rows: int, d_model: int, settings: TrainSettings, chance: torch.Generator) -> Masks:
+    """Draw the masks of a batch of `rows`: as many draws whatever is in it."""
     kept = torch.rand(rows, 1, d_model, generator=chance) >= settings.feature_dropout
-    frame = torch.arange(n_frames)[None, :]
+    starts, widths = [], []
     for _ in range(settings.time_masks):
-        start = (torch.rand(rows, 1, generator=chance) * batch.lengths[:, None]).long()
-        width = torch.randint(settings.time_mask_frames + 1, (rows, 1), generator=chance)
+        starts.append(torch.rand(rows, 1, generator=chance))
+        widths.append(torch.randint(settings.time_mask_frames + 1, (rows, 1), generator=chance))
+    return Masks(kept, tuple(starts), tuple(widths))
+
+
+def masked(batch: Batch, masks: Masks) -> Tensor:
+    """Silence stretches of time and whole features of each row: `[batch, n_frames, d_model]`."""
+    kept, lengths = masks.kept, batch.lengths[:, None]
+    frame = torch.arange(batch.hidden.shape[1])[None, :]
+    for share, most in zip(masks.starts, masks.widths, strict=True):
+        start = (share * lengths).long()
         # A short clip loses at most a tenth to each mask, or its text could not be heard at all.
-        width = torch.minimum(width, batch.lengths[:, None] // 10)
+        width = torch.minimum(most, lengths // 10)
         kept = kept & ~((frame >= start) & (frame < start + width))[:, :, None]
     return batch.hidden * kept
 
 
 @torch.inference_mode()
 def judge(
-    encoder: SharedEncoder,
-    adapter: Adapter,
-    examples: Sequence[Example],
+    learner: Learner,
+    speech: Speech,
     vocabulary: Sequence[str],
     language: str,
     settings: TrainSettings,
+    processes: Processes,
 ) -> tuple[float, float]:
-    """Greedy WER and CER."""
-    adapter.eval()
+    """Greedy WER and CER; each process hears a share of the batches."""
+    learner.adapter.eval()
     references, hypotheses = [], []
-    for batch in batches(examples, settings.batch_frames):
-        log_probs, lengths = forward(encoder, adapter, batch.hidden, batch.lengths, settings)
+    for group in speech.groups(settings.batch_frames)[processes.rank :: processes.count]:
+        batch = speech.batch(group)
+        log_probs, lengths = learner.log_probs(batch.hidden, batch.lengths)
         for row, n_frames, text in zip(log_probs, lengths.tolist(), batch.texts, strict=True):
             symbols = greedy(row[:n_frames].cpu().numpy()).symbols
             references.append(scoring_form(text, language))
             hypotheses.append(scoring_form(text_of(symbols, vocabulary), language))
-    return float(jiwer.wer(references, hypotheses)), float(jiwer.cer(references, hypotheses))
+    counts = [0.0] * 4
+    if references:
+        words = jiwer.process_words(references, hypotheses)
+        letters = jiwer.process_characters(references, hypotheses)
+        counts = [
+            count
+            for found in (words, letters)
+            for count in (
+                found.substitutions + found.deletions + found.insertions,
+                found.hits + found.substitutions + found.deletions,
+            )
+        ]
+    wrong_words, n_word, wrong_letters, n_letter = processes.total(counts)
+    return wrong_words / max(1.0, n_word), wrong_letters / max(1.0, n_letter)

@@ -12,13 +12,25 @@ import torch
 
 from speech.base_model import WhisperBase
 from speech.ctc.paths import TimedWord
+from speech.whisper.languages import model_languages
 from speech.whisper.universal import UniversalHypothesis, UniversalRecognizer
 from transfer.audio import read_audio
+from transfer.files import write_whole
 from transfer.manifest import Clip
 
 UNIVERSAL_CACHE = "universal.json"
 """Name of the cache in a run's folder."""
-_BEAM = 5
+BEAM = 5
+_CLIPS_BETWEEN_SAVES = 20
+
+
+def told_language(base: WhisperBase, language: str) -> str | None:
+    """What the model's decoder is told of a BCP-47 tag: it, or it without region; None for neither.
+
+    `pt-BR` is `pt` to Whisper.
+    """
+    known = model_languages(base.tokenizer)
+    return next((tag for tag in (language, language.partition("-")[0]) if tag in known), None)
 
 
 def universal_hypotheses(
@@ -32,25 +44,42 @@ def universal_hypotheses(
     Args:
         base: the model.
         clips: audio to hear.
-        cache: written again when all clips are heard; one of another model is forgotten.
+        cache: written again every few clips, so that an interrupted command goes on where it was;
+            one of another model is forgotten.
         advance: called after each clip.
+
+    Raises:
+        ModelNotFound: the model does not know a clip's language.
     """
-    known: dict[str, Any] = {}
-    if cache.is_file():
-        document = json.loads(cache.read_text(encoding="utf-8"))
-        if document["base"] == base.fingerprint:
-            known = document.get("hypotheses", {})
-    recognizer = UniversalRecognizer(base)
-    for clip in clips:
-        if clip.audio not in known:
-            audio = torch.from_numpy(read_audio(clip.audio))
-            found = recognizer.recognize(base.encoder, audio, clip.language, _BEAM)
-            known[clip.audio] = asdict(found)
+    known = _read(cache, base.fingerprint)
+    missing = [clip for clip in clips if clip.audio not in known]
+    for _ in range(len(clips) - len(missing)):
         advance()
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    document = {"base": base.fingerprint, "hypotheses": known}
-    cache.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
+    recognizer = UniversalRecognizer(base)
+    for number, clip in enumerate(missing, start=1):
+        audio = torch.from_numpy(read_audio(clip.audio))
+        language = told_language(base, clip.language) or clip.language
+        known[clip.audio] = asdict(recognizer.recognize(base.encoder, audio, language, BEAM))
+        if number % _CLIPS_BETWEEN_SAVES == 0 or number == len(missing):
+            _write(cache, base.fingerprint, known)
+        advance()
     return [_hypothesis(known[clip.audio]) for clip in clips]
+
+
+def _read(cache: Path, fingerprint: str) -> dict[str, Any]:
+    """Hypotheses of the model by audio file; none where the file is missing or spoilt."""
+    try:
+        document = json.loads(cache.read_text(encoding="utf-8"))
+        if document["base"] == fingerprint:
+            return dict(document["hypotheses"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # it is only a cache
+    return {}
+
+
+def _write(cache: Path, fingerprint: str, known: dict[str, Any]) -> None:
+    document = {"base": fingerprint, "hypotheses": known}
+    write_whole(cache, json.dumps(document, ensure_ascii=False, indent=1))
 
 
 def _hypothesis(document: dict[str, Any]) -> UniversalHypothesis:

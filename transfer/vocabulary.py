@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 BLANK_SYMBOL = "<blank>"
 SEPARATOR = " "
@@ -18,3 +19,8 @@ def encode(text: str, vocabulary: Sequence[str]) -> list[int]:
     """CTC classes of a text; characters the vocabulary lacks are left out."""
     index = {symbol: number for number, symbol in enumerate(vocabulary)}
     return [index[character] for character in text if character in index]
+
+
+def frames_needed(classes: Sequence[int]) -> int:
+    """Fewest frames in which CTC can write them: one each, and a blank between two alike."""
+    return len(classes) + sum(one == next_one for one, next_one in pairwise(classes))

@@ -1,4 +1,4 @@
-"""`panglot data`, `train` and `evaluate`: the tools that teach a language, in another process."""
+"""`panglot data`, `train`, `publish` and so on: what teaches a language, in another process."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ _TOOLS = {
     "data": "Prepare recordings and transcripts of a language.",
     "train": "Teach a language: train an adapter on prepared data.",
     "evaluate": "Measure an adapter on held-out speech.",
+    "publish": "Put what was evaluated into the store, and serve it.",
+    "versions": "List the published versions, and how many of the streams hear each.",
+    "promote": "Let the canary hear all streams.",
+    "rollback": "Take a canary back, or return to the version that served before.",
     "calibrate": "Make an adapter's confidence the probability of being right.",
     "models": "Bring in models made elsewhere: convert checkpoints, import MMS's adapters.",
 }
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the three commands; every argument, `--help` too, is theirs."""
+    """Add the commands; every argument, `--help` too, is theirs."""
     as_it_is = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
     for name, help_text in _TOOLS.items():
         app.command(name, help=help_text, context_settings=as_it_is)(hand_over)

@@ -57,7 +57,7 @@ class Evaluation:
     hours: float
     adapter: Accuracy
     greedy: Accuracy
-    universal: Accuracy
+    universal: Accuracy | None
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ class AdapterCard:
         sha256: of `adapter.safetensors`.
         served_by: the path that serves finals: whichever has the lower held-out word error rate.
         calibration: of its words' confidence; None where it was never measured.
+        published: when, ISO 8601 in UTC; None where nobody wrote it down, or it is not published.
     """
 
     id: str
@@ -138,6 +139,7 @@ class AdapterCard:
     lexicon: LexiconSettings | None
     served_by: Literal["adapter", "universal"]
     calibration: Calibration | None = None
+    published: str | None = None
 
     @property
     def key(self) -> str:
@@ -167,11 +169,16 @@ def parse_card(content: bytes, name: str) -> AdapterCard:
     return _parse(AdapterCard, document, name)
 
 
+def card_bytes(card: AdapterCard) -> bytes:
+    """The content of `card.json`; `parse_card` reads it."""
+    text = json.dumps(dataclasses.asdict(card), ensure_ascii=False, indent=2) + "\n"
+    return text.encode()
+
+
 def write_card(card: AdapterCard, directory: Path) -> None:
     """Write `card.json` whole or not at all."""
-    text = json.dumps(dataclasses.asdict(card), ensure_ascii=False, indent=2) + "\n"
     scratch = directory / f".{CARD_FILE}.new"
-    scratch.write_text(text, encoding="utf-8")
+    scratch.write_bytes(card_bytes(card))
     scratch.replace(directory / CARD_FILE)
 
 

@@ -109,6 +109,13 @@ def from_file(kind: AdapterKind, tensors: dict[str, Tensor]) -> dict[str, Tensor
     return dict(_translated(tensors))
 
 
+def to_file(kind: AdapterKind, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under the names of `adapter.safetensors`: what `from_file` takes back."""
+    if kind is not ATTENTION:
+        return tensors
+    return {_published_name(name): tensor for name, tensor in tensors.items()}
+
+
 def _translated(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in tensors.items():
         block = re.fullmatch(r"wav2vec2\.encoder\.layers\.(\d+)\.adapter_layer\.(\w+)\.(\w+)", name)
@@ -117,6 +124,14 @@ def _translated(tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             yield f"{prefix}.{_MMS_PARTS.get(block[2], block[2])}.{block[3]}", tensor
         else:
             yield re.sub(r"^lm_head\.", "head.projection.", name), tensor
+
+
+def _published_name(name: str) -> str:
+    block = re.fullmatch(r"blocks\.(\d+)\.feed_forward\.(\w+)\.(\w+)", name)
+    if block is None:
+        return re.sub(r"^head\.projection\.", "lm_head.", name)
+    part = {ours: theirs for theirs, ours in _MMS_PARTS.items()}.get(block[2], block[2])
+    return f"wav2vec2.encoder.layers.{block[1]}.adapter_layer.{part}.{block[3]}"
 
 
 _MMS_PARTS = {"linear_1": "down", "linear_2": "up"}

@@ -4,6 +4,7 @@ served."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -48,16 +49,15 @@ class AdapterStore:
     def load(self, key: str) -> LoadedAdapter:
         """Read and verify adapter `<id>@<version>`.
 
+        It lies in a folder of that name, or in one named for its id alone.
+
         Raises:
             AdapterNotFound: no card says that id and version.
             AdapterRefused: checksum, base encoder, tensor names, shapes or values do not fit.
             StoreUnavailable: the store does not answer.
         """
-        name = key.partition("@")[0]
-        try:
-            card = parse_card(self._files.read(name, CARD_FILE), name)
-        except FileNotFoundError as error:
-            raise AdapterNotFound(f"no adapter {key:.120} in the store") from error
+        name, content = self._card(key)
+        card = parse_card(content, name)
         if card.key != key:
             raise AdapterNotFound(f"adapter {key} was asked for, the store holds {card.key}")
         if card.base_fingerprint != self._fingerprint:
@@ -65,24 +65,19 @@ class AdapterStore:
                 f"adapter {key} was trained on base {card.base_fingerprint[:19]}…, this worker "
                 f"runs {self._fingerprint[:19]}…: train it on this base"
             )
-        shape = self._shape(card)
-        tensors = _tensors(card, self._read(card, name, WEIGHTS_FILE, card.sha256))
-        tensors = from_file(shape.kind, tensors)
-        _check_shapes(card, shape, tensors)
+        weights = self._read(card, name, WEIGHTS_FILE, card.sha256)
+        shape, tensors = open_weights(card, weights, self._d_model)
         lexicon = None
         if card.lexicon is not None:
             content = self._read(card, name, LEXICON_FILE, card.lexicon.sha256)
             lexicon = partial(LexiconDecoder.from_bytes, content, card.vocabulary, card.lexicon)
         return LoadedAdapter(card, shape, tensors, lexicon)
 
-    def _shape(self, card: AdapterCard) -> AdapterShape:
-        n_vocab = len(card.vocabulary)
-        if not 0 < card.rank <= self._d_model or not n_vocab:
-            raise AdapterRefused(
-                f"adapter {card.key}: rank {card.rank} with {n_vocab} symbols: its card must say "
-                f"1 to {self._d_model}, and one symbol or more"
-            )
-        return AdapterShape(KINDS[card.kind], self._d_model, card.rank, card.layers, n_vocab)
+    def _card(self, key: str) -> tuple[str, bytes]:
+        for name in (key, key.partition("@")[0]):
+            with suppress(FileNotFoundError):
+                return name, self._files.read(name, CARD_FILE)
+        raise AdapterNotFound(f"no adapter {key:.120} in the store")
 
     def _read(self, card: AdapterCard, name: str, file: str, sha256: str) -> bytes:
         try:
@@ -93,7 +88,16 @@ class AdapterStore:
         return content
 
 
-def _tensors(card: AdapterCard, content: bytes) -> dict[str, Tensor]:
+def open_weights(
+    card: AdapterCard, content: bytes, d_model: int | None = None
+) -> tuple[AdapterShape, dict[str, Tensor]]:
+    """The tensors of `adapter.safetensors`, under our names, and the shape that all of them have.
+
+    `d_model` is the encoder's width; None, where there is no encoder, takes the head's.
+
+    Raises:
+        AdapterRefused: they are not what the card says, or not all of them finite.
+    """
     try:
         tensors = load_safetensors(content)
     except SafetensorError as error:
@@ -101,7 +105,27 @@ def _tensors(card: AdapterCard, content: bytes) -> dict[str, Tensor]:
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise AdapterRefused(f"adapter {card.key}: tensor {name} holds NaN or infinity")
-    return tensors
+    tensors = from_file(KINDS[card.kind], tensors)
+    shape = _shape(card, _head_width(card, tensors) if d_model is None else d_model)
+    _check_shapes(card, shape, tensors)
+    return shape, tensors
+
+
+def _head_width(card: AdapterCard, tensors: dict[str, Tensor]) -> int:
+    head = tensors.get("head.projection.weight")
+    if head is None or head.ndim != 2:
+        raise AdapterRefused(f"adapter {card.key}: {WEIGHTS_FILE} holds no CTC head")
+    return head.shape[1]
+
+
+def _shape(card: AdapterCard, d_model: int) -> AdapterShape:
+    n_vocab = len(card.vocabulary)
+    if not 0 < card.rank <= d_model or not n_vocab:
+        raise AdapterRefused(
+            f"adapter {card.key}: rank {card.rank} with {n_vocab} symbols: its card must say "
+            f"1 to {d_model}, and one symbol or more"
+        )
+    return AdapterShape(KINDS[card.kind], d_model, card.rank, card.layers, n_vocab)
 
 
 def _check_shapes(card: AdapterCard, shape: AdapterShape, tensors: dict[str, Tensor]) -> None:

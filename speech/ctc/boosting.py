@@ -1,18 +1,22 @@
-"""Boosted phrases in a lexicon's search: its prefix tree and its model with some words likelier.
+"""Boosted phrases in a lexicon's search: words made likelier, also some that it does not know.
 
-A tree of 80,000 words takes half a second to build and 80 MB. A set of phrases gets one of its own
-all the same, in a few milliseconds: it shares every node of the language's tree but those on the
-paths of its own words, which are copied.
+A set of phrases gets a small tree and a thin layer over the model; the language's own tree and
+model, which are large, are shared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from flashlight.lib.text.decoder import LM, Trie, TrieNode
-from flashlight.lib.text.decoder.kenlm import KenLM
+import numpy as np
+import numpy.typing as npt
+
+from speech.ctc.ngrams import NOTHING, NgramModel
+from speech.ctc.prefix_tree import NO_WORD, ROOT, Floats, Ints, PrefixTree
+
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 BOOST = 2.0
 """Added to the log10 probability of each word of a boosted phrase."""
@@ -21,86 +25,106 @@ UNKNOWN_BOOSTED = -5.0
 
 
 @dataclass(frozen=True)
-class BoostedWord:
-    """A word of a phrase.
+class BoostedTree:
+    """A language's tree and a small one beside it, with the root in common.
 
-    Attributes:
-        number: its index in the dictionary, or one above that of the unknown word.
-        score: log10 probability, boosted; what the search expects of the word's beginnings.
-        spellings: classes that spell it, `[n_symbol]` each.
+    The nodes of the small one are numbered on from those of the large one.
     """
 
-    number: int
-    score: float
-    spellings: tuple[tuple[int, ...], ...]
+    plain: PrefixTree
+    own: PrefixTree
+
+    def __len__(self) -> int:
+        """Numbers of nodes."""
+        return len(self.plain) + len(self.own)
+
+    def children(self, nodes: Ints) -> tuple[Ints, Ints]:
+        """As of `PrefixTree`."""
+        n_plain = len(self.plain)
+        in_plain = np.flatnonzero(nodes < n_plain)
+        in_own = np.flatnonzero((nodes == ROOT) | (nodes >= n_plain))
+        parent, child = self.plain.children(nodes[in_plain])
+        own = nodes[in_own]
+        own_parent, own_child = self.own.children(np.where(own == ROOT, ROOT, own - n_plain))
+        return (
+            np.concatenate((in_plain[parent], in_own[own_parent])),
+            np.concatenate((child, own_child + n_plain)),
+        )
+
+    def symbols(self, nodes: Ints) -> Ints:
+        """As of `PrefixTree`."""
+        return self._joined(nodes, self.plain.symbols, self.own.symbols)
+
+    def words(self, nodes: Ints) -> Ints:
+        """As of `PrefixTree`."""
+        return self._joined(nodes, self.plain.words, self.own.words)
+
+    def scores(self, nodes: Ints) -> Floats:
+        """As of `PrefixTree`."""
+        return self._joined(nodes, self.plain.scores, self.own.scores)
+
+    def _joined(
+        self, nodes: Ints, of_plain: Callable[[Ints], _Array], of_own: Callable[[Ints], _Array]
+    ) -> _Array:
+        n_plain = len(self.plain)
+        own = nodes >= n_plain
+        values = of_plain(np.where(own, ROOT, nodes))
+        values[own] = of_own(nodes[own] - n_plain)
+        return values
 
 
-def boosted_tree(plain: Trie, n_class: int, separator: int, words: Iterable[BoostedWord]) -> Trie:
-    """The words of `plain`, smeared with their maximum, and `words`; `plain` stays as it is."""
-    tree = Trie(n_class, separator)
-    for symbol in range(n_class):
-        # Not by the roots: `get_root` gives away what the tree still owns.
-        if (shared := plain.search([symbol])) is not None:
-            tree.insert([symbol], 0, 0.0)
-            _copy(shared, tree.search([symbol]))
-    for word in words:
-        for spelling in word.spellings:
-            _insert(tree, spelling, word)
-    return tree
+@dataclass(frozen=True)
+class BoostedModel:
+    """The language's model with some words made likelier, also words it does not know.
 
+    Attributes:
+        plain: the language's.
+        boosted: int64 `[n_boosted]`, ascending: its words that are boosted. Words whose number is
+            `plain.n_word` or more are boosted too; nothing is known of what follows them.
+    """
 
-def _insert(tree: Trie, spelling: tuple[int, ...], word: BoostedWord) -> None:
-    first, *rest = spelling
-    node = tree.search([first])
-    if node is None:
-        tree.insert([first], 0, 0.0)
-        node = tree.search([first])
-        _copy(TrieNode(first), node)
-        node.max_score = word.score
-    for symbol in rest:
-        node.max_score = max(node.max_score, word.score)
-        own = TrieNode(symbol)
-        own.max_score = word.score
-        children = node.children
-        if symbol in children:
-            _copy(children[symbol], own)
-        children[symbol] = own
-        node.children = children
-        node = own
-    node.max_score = max(node.max_score, word.score)
-    others = [pair for pair in zip(node.labels, node.scores, strict=True) if pair[0] != word.number]
-    labels, scores = zip(*others, (word.number, word.score), strict=True)
-    node.labels, node.scores = list(labels), list(scores)
+    plain: NgramModel
+    boosted: Ints
 
-
-def _copy(node: TrieNode, into: TrieNode) -> None:
-    into.children, into.max_score = node.children, node.max_score
-    into.labels, into.scores = node.labels, node.scores
-
-
-class BoostedModel(LM):  # type: ignore[misc]
-    """The bigram model with some words made likelier, also words it does not know."""
-
-    def __init__(self, model: KenLM, unknown: int, boosted: frozenset[int]) -> None:
-        """Boost the words numbered `boosted`; those above `unknown` are not in `model`."""
-        LM.__init__(self)
-        self._model = model
-        self._unknown = unknown
-        self._words = boosted
-
-    def start(self, start_with_nothing: bool) -> Any:
+    @property
+    def start(self) -> int:
         """The state before the first word."""
-        return self._model.start(start_with_nothing)
+        return self.plain.start
 
-    def score(self, state: Any, word: int) -> tuple[Any, float]:
-        """The state after `word`, and its log10 probability."""
-        known = word if word < self._unknown else self._unknown
-        following, score = self._model.score(state, known)
-        if word > self._unknown:
-            score = UNKNOWN_BOOSTED
-        return following, score + (BOOST if word in self._words else 0.0)
+    def score(self, states: Ints, words: Ints) -> tuple[Floats, Ints]:
+        """As of `NgramModel`."""
+        new = words >= self.plain.n_word
+        scores, following = self.plain.score(states, np.where(new, 0, words))
+        scores = np.where(new, UNKNOWN_BOOSTED, scores)
+        scores += BOOST * (new | np.isin(words, self.boosted))
+        return scores.astype(np.float32), np.where(new, NOTHING, following)
 
-    def finish(self, state: Any) -> tuple[Any, float]:
-        """The state after the end, and its log10 probability."""
-        following, score = self._model.finish(state)
-        return following, score
+    def end(self, states: Ints) -> Floats:
+        """As of `NgramModel`."""
+        return self.plain.end(states)
+
+
+def boost(
+    tree: PrefixTree, model: NgramModel, spellings: Sequence[Sequence[int]]
+) -> tuple[BoostedTree, BoostedModel]:
+    """A tree and a model in which some words are likelier.
+
+    Args:
+        tree, model: of the language; they stay as they are.
+        spellings: distinct, classes of each word; one without any is left out.
+    """
+    spelt = [tuple(spelling) for spelling in spellings if len(spelling)]
+    known = [tree.find(spelling) for spelling in spelt]
+    numbers = [
+        model.n_word + index if number == NO_WORD else number for index, number in enumerate(known)
+    ]
+    scores = [
+        BOOST + (UNKNOWN_BOOSTED if number == NO_WORD else float(model.unigram[number]))
+        for number in known
+    ]
+    own = PrefixTree.of(spelt, scores)
+    ends = own.word != NO_WORD
+    word = own.word.copy()
+    word[ends] = np.array(numbers, np.int32)[own.word[ends]]
+    boosted = np.array(sorted(number for number in known if number != NO_WORD), np.int64)
+    return BoostedTree(tree, replace(own, word=word)), BoostedModel(model, boosted)

@@ -74,6 +74,12 @@ class Wav2Vec2SharedEncoder(SharedEncoder):
         lengths = torch.tensor([len(row) for row in rows], device=weight.device)
         return nn.utils.rnn.pad_sequence(rows, batch_first=True).to(weight.dtype), lengths
 
+    def n_frames(self, n_samples: int) -> int:
+        """What the convolutions leave; none of them is padded."""
+        for kernel, stride in self.convolutions:
+            n_samples = (n_samples - kernel) // stride + 1
+        return n_samples
+
     def subsample(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolutions and positions: `[batch, n_frames, d_model]` and int64 `[batch]` frames."""
         hidden = features[:, None]

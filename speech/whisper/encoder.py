@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
 from speech.encoder import Adapt, SharedEncoder, within
-from speech.features import log_mel, pad_batch
+from speech.features import HOP_SAMPLES, log_mel, pad_batch
 
 # Below this the window of the features reaches beyond the audio.
 _MIN_SAMPLES = 400
@@ -44,6 +44,10 @@ class WhisperSharedEncoder(SharedEncoder):
         mels = [log_mel(samples.to(weight.device), self.n_mels) for samples in audio]
         features, lengths = pad_batch(mels)
         return features.to(weight.dtype), lengths.to(weight.device)
+
+    def n_frames(self, n_samples: int) -> int:
+        """A frame per two of the features, and one for what is left."""
+        return (n_samples // HOP_SAMPLES + 1) // 2
 
     def subsample(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolutions and positions: `[batch, n_frames, d_model]` and int64 `[batch]` frames."""

@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.adapter_files import AdapterFiles
-from common.catalogue import Catalogue, models_url, universal_languages
-from common.catalogue import read_catalogue as read_files
+from common.catalogue import Catalogue, catalogue_of, models_url, universal_languages
 from common.errors import UnknownLanguage
 from common.fleet import UNIVERSAL
+from common.store import StoreReader
 
 TAGS = ("de", "en", "es", "fil", "fr", "it", "pt", "zh")
 
 
-def read_catalogue(directory: Path, tags: tuple[str, ...]) -> Catalogue:
-    """Of a store in a directory."""
-    return read_files(AdapterFiles(str(directory)), tags)
+def read_catalogue(directory: Path | str, tags: tuple[str, ...]) -> Catalogue:
+    """Of a store in a directory, or at a URL."""
+    return catalogue_of(StoreReader(AdapterFiles(str(directory))).read(), tags)
 
 
 def rates(adapter: float, universal: float) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def test_the_shipped_list() -> None:
 
 def test_where_the_store_is() -> None:
     assert models_url("s3://bucket/adapters") == "s3://bucket/adapters"
-    assert set(read_files(AdapterFiles(models_url("")), ()).languages) == {
+    assert set(read_catalogue(models_url(""), ()).languages) == {
         "en",
         "es",
         "fr",
@@ -258,10 +258,10 @@ def test_folders_may_be_links_and_other_files_stand_beside_them(
     (store / "it").symlink_to(directory / "it")
     (store / "README.md").write_text("Adapters.")
     (store / "empty").mkdir()
-    assert set(AdapterFiles(str(store)).cards()) == {"it"}
-    assert AdapterFiles(str(store / "README.md")).cards() == {}
+    assert set(read_catalogue(store, ()).languages) == {"it"}
+    assert not read_catalogue(store / "README.md", ()).languages
 
 
 def test_a_store_behind_a_url(directory: Path) -> None:
-    languages = read_files(AdapterFiles(f"file://{directory}"), TAGS).languages
+    languages = read_catalogue(f"file://{directory}", TAGS).languages
     assert languages["it"].adapter == "it@3"

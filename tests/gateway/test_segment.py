@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import grpc
@@ -18,6 +19,7 @@ from common.catalogue import Catalogue, ServedLanguage
 from common.errors import NoWorker
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 from common.registry import FleetWatcher
+from gateway.catalogue import CatalogueWatcher
 from gateway.language import LanguageClient
 from gateway.segment import Event, Options, Segment, Services
 from gateway.tracker import LanguageTracker, TrackerSettings
@@ -78,6 +80,12 @@ class FakeLid:
         return {tag: 0.98 if tag == answer else 0.01 for tag in TAGS}
 
 
+def services_of(catalogue: Catalogue, workers: WorkerPool, lid: FakeLid) -> Services:
+    """Of a store in which nothing changes."""
+    watcher = cast(CatalogueWatcher, SimpleNamespace(latest=catalogue))
+    return Services(watcher, workers, cast(LanguageClient, lid))
+
+
 class Stream:
     """Segments of one stream, each spoken second by second."""
 
@@ -87,7 +95,8 @@ class Stream:
         fleet = cast(FleetWatcher, FakeFleet(worker_address))
         self.workers = WorkerPool(fleet, random.Random(0))
         languages = {tag: ServedLanguage(tag, tag, UNIVERSAL, None, None) for tag in TAGS}
-        self._services = Services(Catalogue(languages), self.workers, cast(LanguageClient, lid))
+        self._catalogue = Catalogue(languages)
+        self._services = services_of(self._catalogue, self.workers, lid)
         self._options = Options(fixed=None, candidates=candidates, partials=True)
         self._tracker = LanguageTracker(candidates, TrackerSettings())
         self._number = 0
@@ -97,7 +106,8 @@ class Stream:
         """All events of the next segment."""
         name, start = f"test/{self._number}", self._number * 100 * SECOND
         segment = Segment(
-            name, self._number, start, self._services, self._options, self._tracker, None
+            *(name, self._number, start, self._services, self._catalogue),
+            *(self._options, self._tracker, None),
         )
         self._number += 1
         running = asyncio.create_task(segment.run())

@@ -20,13 +20,12 @@ from common.catalogue import Catalogue, ServedLanguage
 from common.errors import CorruptAudio, IdleStream, Overloaded
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 from common.registry import FleetWatcher
-from gateway.language import LanguageClient
 from gateway.segment import Event, Services
 from gateway.segment_audio import SegmentAudio
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 from gateway.workers import WorkerPool
-from tests.gateway.test_segment import FakeLid, stream
+from tests.gateway.test_segment import FakeLid, services_of, stream
 
 CLIP = Path(__file__).parents[1] / "audio" / "en-1.flac"
 Request = transcription_pb2.TranscribeRequest
@@ -45,7 +44,7 @@ async def messages(pcm: bytes) -> AsyncIterator[Request]:
 def services(workers: WorkerPool) -> Services:
     """English by whatever worker there is."""
     languages = {"en": ServedLanguage("en", "English", UNIVERSAL, None, None)}
-    return Services(Catalogue(languages), workers, cast(LanguageClient, FakeLid()))
+    return services_of(Catalogue(languages), workers, FakeLid())
 
 
 def speech() -> bytes:

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -16,7 +17,7 @@ from panglot.v1 import asr_pb2, asr_pb2_grpc
 import gateway.span
 from common.audio import to_wire
 from common.catalogue import ServedLanguage
-from common.errors import NoWorker, Overloaded
+from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded
 from common.fleet import FleetSnapshot, WorkerRecord
 from common.registry import FleetWatcher
 from gateway.segment_audio import SegmentAudio
@@ -24,6 +25,7 @@ from gateway.span import Cut, Span
 from gateway.workers import WorkerPool
 
 ITALIAN = ServedLanguage("it", "Italian", "it@1", "sha256:a", None)
+CANARY = replace(ITALIAN, adapter="it@2", fallback=ITALIAN)
 SAMPLES = (np.random.default_rng(0).integers(-999, 999, 20_000) / 32768).astype(np.float32)
 PHRASES = ("Ahmed Hassan", "sertraline")
 
@@ -88,17 +90,20 @@ async def fleet_of(*workers: RefusingWorker) -> AsyncIterator[WorkerPool]:
         yield pool
 
 
-async def final_from(pool: WorkerPool) -> asr_pb2.RecognizeResponse:
+async def final_from(
+    pool: WorkerPool, language: ServedLanguage = ITALIAN
+) -> asr_pb2.RecognizeResponse:
     """What the fleet answers to a whole span."""
     audio = SegmentAudio(0)
     audio.append(SAMPLES)
-    span = Span("s/0/1", audio, ITALIAN, partials=False, boosted_phrases=PHRASES)
+    span = Span("s/0/1", audio, language, partials=False, boosted_phrases=PHRASES)
     span.finalize(Cut(1, len(SAMPLES)))
     async with aclosing(span.responses(pool)) as responses:
         return await anext(responses)
 
 
 FULL, LOST = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE
+FINAL = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION)
 
 
 @pytest.mark.parametrize("status", [FULL, LOST])
@@ -126,6 +131,33 @@ async def test_a_span_that_nobody_takes_is_given_up(
     said = "its finals are late" if status is FULL else "a worker was lost (UNAVAILABLE)"
     assert said in str(raised.value)
     assert all(worker.n_calls for worker in workers), "both were tried"
+
+
+@pytest.mark.parametrize("status", [*FINAL, FULL, LOST])
+async def test_a_canary_that_fails_is_followed_by_what_is_stable(status: grpc.StatusCode) -> None:
+    worker = RefusingWorker(1, status)
+    async with fleet_of(worker) as pool:
+        response = await final_from(pool, CANARY)
+    assert response.final.sequence == 1
+    assert worker.n_calls == 2
+    assert worker.config.adapter == "it@1"
+    assert worker.heard == to_wire(SAMPLES)
+
+
+async def test_a_canary_that_no_worker_can_run_costs_nobody_a_wait() -> None:
+    worker = RefusingWorker(0, FULL)
+    async with fleet_of(worker) as pool:
+        await final_from(pool, replace(CANARY, base_fingerprint="sha256:of another base"))
+    assert (worker.n_calls, worker.config.adapter) == (1, "it@1")
+
+
+@pytest.mark.parametrize("status", FINAL)
+async def test_what_is_stable_and_refused_is_an_error(status: grpc.StatusCode) -> None:
+    worker = RefusingWorker(9, status)
+    async with fleet_of(worker) as pool:
+        with pytest.raises((AdapterNotFound, AdapterRefused), match="its finals are late"):
+            await final_from(pool, CANARY)
+    assert worker.n_calls == 2
 
 
 def test_the_second_attempt_is_at_once_and_the_others_ever_later() -> None:

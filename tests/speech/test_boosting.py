@@ -1,69 +1,99 @@
-"""A tree that shares most of its nodes equals one that was built whole."""
+"""A small tree beside a large one is one tree; a model over a model boosts some words."""
 
 from __future__ import annotations
 
-from itertools import product
-
-import pytest
-from flashlight.lib.text.decoder import SmearingMode, Trie
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech.ctc.boosting import BoostedWord, boosted_tree
+from speech.ctc.arpa import read_arpa
+from speech.ctc.boosting import BOOST, UNKNOWN_BOOSTED, BoostedTree, boost
+from speech.ctc.prefix_tree import ROOT, PrefixTree
 
-N_CLASS, SEPARATOR = 4, 0
 Spelling = tuple[int, ...]
-Words = dict[Spelling, float]
-Node = tuple[set[tuple[int, float]], float]
 
-spellings = st.lists(st.integers(1, N_CLASS - 1), min_size=1, max_size=4).map(
-    lambda letters: (*letters, SEPARATOR)
-)
-scores = st.floats(-8, -1, width=32)
-words = st.dictionaries(spellings, scores, max_size=12)
+ARPA = b"""\\data\\
+ngram 1=3
 
+\\1-grams:
+-1\ta\t-0.5
+-2\tb
+-1.5\t</s>
 
-def built(entries: list[tuple[Spelling, int, float]]) -> Trie:
-    tree = Trie(N_CLASS, SEPARATOR)
-    for spelling, number, score in entries:
-        tree.insert(list(spelling), number, score)
-    tree.smear(SmearingMode.MAX)
-    return tree
+\\2-grams:
+-0.3\ta b
 
-
-def nodes(tree: Trie) -> dict[Spelling, Node]:
-    """All there is: labels with their scores, and the best score below."""
-    found = {}
-    for length in range(1, 6):
-        for path in product(range(N_CLASS), repeat=length):
-            if (node := tree.search(list(path))) is not None:
-                labels = set(zip(node.labels, node.scores, strict=True))
-                found[path] = (labels, node.max_score)
-    return found
+\\end\\
+"""
+spellings = st.lists(st.integers(1, 3), min_size=1, max_size=4).map(tuple)
+worded = st.dictionaries(spellings, st.floats(-8, -1, width=32), max_size=12)
 
 
-@given(words, words, st.data())
+def paths(tree: PrefixTree | BoostedTree) -> list[tuple[Spelling, int, float]]:
+    """Every node but the root: its path, word and score."""
+    found = []
+    pending: list[tuple[Spelling, int]] = [((), ROOT)]
+    while pending:
+        path, node = pending.pop()
+        _, child = tree.children(np.array([node]))
+        numbers = zip(
+            child.tolist(),
+            tree.symbols(child).tolist(),
+            tree.words(child).tolist(),
+            tree.scores(child).tolist(),
+            strict=True,
+        )
+        for number, symbol, word, score in numbers:
+            found.append(((*path, symbol), word, score))
+            pending.append(((*path, symbol), number))
+    return sorted(found)
+
+
+@given(worded, worded)
 @settings(deadline=None, max_examples=60)
-def test_shared_equals_built_whole(plain: Words, extra: Words, data: st.DataObject) -> None:
-    numbered = [(spelling, number, score) for number, (spelling, score) in enumerate(plain.items())]
-    known = data.draw(st.lists(st.sampled_from(numbered), unique=True)) if numbered else []
-    # A known word grows likelier, and a new one joins.
-    likelier = [(spelling, number, score + 2) for spelling, number, score in known]
-    others = [pair for pair in extra.items() if pair[0] not in plain]
-    new = [(spelling, 100 + i, score) for i, (spelling, score) in enumerate(others)]
-    replaced = {number for _, number, _ in likelier}
-    tree = built(numbered)
-    before = nodes(tree)
-    boosted = [BoostedWord(number, score, (path,)) for path, number, score in [*likelier, *new]]
-    shared = boosted_tree(tree, N_CLASS, SEPARATOR, boosted)
-    kept = [entry for entry in numbered if entry[1] not in replaced]
-    assert nodes(shared) == nodes(built([*kept, *likelier, *new]))
-    assert nodes(tree) == before
+def test_both_trees_are_walked_from_one_root(
+    plain: dict[Spelling, float], own: dict[Spelling, float]
+) -> None:
+    first = PrefixTree.of(list(plain), list(plain.values()))
+    second = PrefixTree.of(list(own), list(own.values()))
+    assert paths(BoostedTree(first, second)) == sorted([*paths(first), *paths(second)])
 
 
-@pytest.mark.parametrize("spellings", [(), ((1, 0), (1,))])
-def test_a_word_may_have_no_spelling_or_two(spellings: tuple[Spelling, ...]) -> None:
-    plain = built([((2, 0), 0, -1.0)])
-    shared = boosted_tree(plain, N_CLASS, SEPARATOR, [BoostedWord(7, -2.0, spellings)])
-    found = {path: labels for path, (labels, _) in nodes(shared).items() if labels}
-    assert found == {(2, 0): {(0, -1.0)}} | {path: {(7, -2.0)} for path in spellings}
+def test_known_words_keep_their_number_and_new_ones_get_theirs() -> None:
+    _, model = read_arpa(ARPA)
+    tree = PrefixTree.of([(1,), (2,)], model.unigram[:2].tolist())
+    boosted, likelier = boost(tree, model, [(2,), (2, 3), ()])
+    n_plain = len(tree)
+    _, child = boosted.children(np.array([ROOT]))
+    assert sorted(boosted.words(child).tolist()) == [0, 1, 1]  # `b` in both
+    last = np.array([n_plain + 2], np.int64)
+    assert boosted.symbols(last).tolist() == [3]
+    assert boosted.words(last).tolist() == [model.n_word + 1]
+    assert boosted.scores(last).tolist() == [UNKNOWN_BOOSTED + BOOST]
+    assert paths(tree) == [((1,), 0, -1.0), ((2,), 1, -2.0)]  # as it was
+
+    start = np.full(3, model.start, np.int64)
+    words = np.array([0, 1, model.n_word + 1], np.int64)
+    scores, following = likelier.score(start, words)
+    plain, after = model.score(start[:2], words[:2])
+    assert scores.tolist() == [plain[0], plain[1] + BOOST, UNKNOWN_BOOSTED + BOOST]
+    assert following.tolist() == [*after.tolist(), 0]
+
+
+def test_a_boosted_pair_keeps_its_pair() -> None:
+    _, model = read_arpa(ARPA)
+    tree = PrefixTree.of([(1,), (2,)], model.unigram[:2].tolist())
+    _, likelier = boost(tree, model, [(2,)])
+    _, after_a = model.score(np.array([model.start]), np.array([0]))
+    score, _ = likelier.score(after_a, np.array([1]))
+    np.testing.assert_allclose(score, [-0.3 + BOOST], atol=1e-6)
+
+
+def test_nothing_to_boost_changes_nothing() -> None:
+    _, model = read_arpa(ARPA)
+    tree = PrefixTree.of([(1,), (2,)], model.unigram[:2].tolist())
+    boosted, likelier = boost(tree, model, [])
+    assert paths(boosted) == paths(tree)
+    words = np.arange(model.n_word)
+    states = np.full(model.n_word, model.start)
+    assert likelier.score(states, words)[0].tolist() == model.score(states, words)[0].tolist()

@@ -81,11 +81,24 @@ def test_an_object_store_is_read_as_a_directory_is(tmp_path: Path) -> None:
     bucket = fsspec.filesystem("memory")
     bucket.put(f"{tmp_path}/", "/bucket/adapters/", recursive=True)
     files = AdapterFiles("memory://bucket/adapters")
-    assert list(files.cards()) == ["it"]
+    assert files.names() == ["it"]
     loaded = AdapterStore(files, BASE, D_MODEL).load("it@1")
     assert torch.equal(loaded.tensors["head.norm.bias"], ADAPTER.state_dict()["head.norm.bias"])
     with pytest.raises(AdapterNotFound):
         AdapterStore(files, BASE, D_MODEL).load("fr@1")
+
+
+def test_versions_stand_side_by_side(store: AdapterStore, tmp_path: Path) -> None:
+    """Also one that was published after the store was opened."""
+    with pytest.raises(AdapterNotFound):
+        store.load("it@2")
+    (tmp_path / "it@2").mkdir()
+    for path in (tmp_path / "it").iterdir():
+        (tmp_path / "it@2" / path.name).write_bytes(path.read_bytes())
+    rewrite(tmp_path / "it@2", version=2)
+    assert [store.load(key).card.key for key in ("it@1", "it@2")] == ["it@1", "it@2"]
+    with pytest.raises(AdapterNotFound, match="it@3 was asked for, the store holds it@1"):
+        store.load("it@3")
 
 
 def test_a_store_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from speech.adapters.card import WEIGHTS_FILE, AdapterCard, Training, write_card
 from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.adapters.module import Adapter
 from speech.base_model import load_base_model
+from transfer.candidate import UNPUBLISHED, Candidate
 
 VOCABULARY = ("<blank>", " ", *"aeioukmnst")
 RANDOM = ("sw", "cy")
@@ -39,17 +41,21 @@ def write_adapters(store: Path, shipped: Path) -> Path:
     return store
 
 
-def _write(store: Path, language: str, adapter: Adapter, fingerprint: str) -> None:
-    identifier, version = adapter_id(language).split("@")
-    directory = store / identifier
-    directory.mkdir()
+def random_candidate(language: str, like: AdapterCard, d_model: int, seed: int) -> Candidate:
+    """For the base of `like`, another for each seed, ready to be published."""
+    shape = AdapterShape(BOTTLENECK, d_model, 4, (3,), len(VOCABULARY))
+    torch.manual_seed(seed)
+    identifier = adapter_id(language).partition("@")[0]
+    return _candidate(identifier, language, Adapter(shape), like.base_fingerprint)
+
+
+def _candidate(identifier: str, language: str, adapter: Adapter, fingerprint: str) -> Candidate:
     tensors = adapter.state_dict()
     tensors["head.projection.bias"][0] = -100.0  # never the blank: it always has something to say
     content = save(tensors)
-    (directory / WEIGHTS_FILE).write_bytes(content)
     card = AdapterCard(
         id=identifier,
-        version=int(version),
+        version=UNPUBLISHED,
         language=language,
         kind="bottleneck",
         rank=adapter.shape.rank,
@@ -63,4 +69,13 @@ def _write(store: Path, language: str, adapter: Adapter, fingerprint: str) -> No
         lexicon=None,
         served_by="adapter",
     )
-    write_card(card, directory)
+    return Candidate(card, content, None)
+
+
+def _write(store: Path, language: str, adapter: Adapter, fingerprint: str) -> None:
+    identifier, version = adapter_id(language).split("@")
+    made = _candidate(identifier, language, adapter, fingerprint)
+    directory = store / identifier
+    directory.mkdir()
+    (directory / WEIGHTS_FILE).write_bytes(made.weights)
+    write_card(replace(made.card, version=int(version)), directory)

@@ -18,7 +18,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """`panglot serve` with two workers, and a store that holds the tests' adapters too."""
     directory = tmp_path_factory.mktemp("stack")
     models = write_adapters(directory / "models", Path(models_url("")))
-    with running_stack(directory / "logs", PANGLOT_MODELS=str(models)) as running:
+    with running_stack(
+        directory / "logs", PANGLOT_MODELS=str(models), PANGLOT_GATEWAY_CATALOGUE_SECONDS="0.3"
+    ) as running:
         yield running
 
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from speech.adapters.card import Calibration
 from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.calibration import universal_calibration
-from speech.ctc.paths import TimedWord, greedy, timed_words
+from speech.ctc.paths import TimedWord
 from speech.whisper.universal import UniversalHypothesis, UniversalRecognizer
 from tests.speech.tiny import D_MODEL, noise, publish, random_adapter, tiny_model
-from transfer.audio import write_flac
+from transfer.audio import read_audio, write_flac
 from transfer.calibrate import Outcomes, Published, right_words, some, write_universal
-from transfer.evaluate import log_probs_of
 from transfer.manifest import Clip
+from transfer.recogniser import Recogniser
 from transfer.universal import universal_hypotheses
 
 
@@ -80,11 +80,12 @@ def test_a_published_adapter_hears_clips_as_it_serves_them(tmp_path: Path) -> No
     card = publish(tmp_path, adapter, "en", base.fingerprint)
     heard = [recording(tmp_path, seed) for seed in range(3)]
     published = Published.load(tmp_path, "en", base)
-    found = published.outcomes(base, heard)
+    found = published.outcomes(heard)
+    plain = Recogniser(base, adapter, card.vocabulary, decoder=None)
     expected = [
         word.confidence
         for each in heard
-        for word in timed_words(greedy(log_probs_of(base, adapter, each)), card.vocabulary)
+        for word in plain.words(plain.log_probs(read_audio(each.audio)))
     ]
     assert published.card == card
     assert expected
@@ -110,6 +111,43 @@ def test_what_the_slow_decoder_heard_is_kept(
     other = replace(base, fingerprint="sha256:1")
     assert universal_hypotheses(other, heard, cache) == [spoken]
     assert asked == ["en", "en"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"base": "tiny"}'])
+def test_a_spoilt_cache_is_heard_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    spoken = UniversalHypothesis("ab", (), 0.25)
+    monkeypatch.setattr(UniversalRecognizer, "recognize", lambda *_: spoken)
+    cache = tmp_path / "universal.json"
+    cache.write_text(content)
+    assert universal_hypotheses(tiny_model(), [recording(tmp_path, 0)], cache) == [spoken]
+
+
+def test_what_was_heard_before_an_interruption_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+
+    def recognize(*_: object) -> UniversalHypothesis:
+        if len(heard) == 25:
+            raise KeyboardInterrupt
+        heard.append(len(heard))
+        return UniversalHypothesis(f"{len(heard)}", (), 0.5)
+
+    monkeypatch.setattr(UniversalRecognizer, "recognize", recognize)
+    base, cache = tiny_model(), tmp_path / "universal.json"
+    path = recording(tmp_path, 0).audio
+    clips = [
+        replace(clip("ab"), audio=f"{tmp_path}/./" + "./" * number + Path(path).name)
+        for number in range(30)
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        universal_hypotheses(base, clips, cache)
+    heard.clear()
+    found = universal_hypotheses(base, clips, cache)
+    assert len(heard) == 10
+    assert found[19].text == "20"
 
 
 def recording(folder: Path, seed: int) -> Clip:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import lzma
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common.errors import AdapterRefused
 from speech.adapters.card import LexiconSettings
+from speech.ctc.arpa import read_arpa
 from speech.ctc.lexicon import LexiconDecoder
 from speech.ctc.paths import LogProbs, text_of, timed_words
 from transfer.lexicon import build_lexicon
+from transfer.more_words import MoreWords
 from transfer.vocabulary import encode, vocabulary_of
 
 # Quechua: `wordfreq` has none, so that these words are all there are.
@@ -122,3 +128,83 @@ def test_other_bytes_are_refused() -> None:
         LexiconDecoder.from_bytes(b"not a lexicon", VOCABULARY, SETTINGS)
     with pytest.raises(AdapterRefused, match="ARPA"):
         LexiconDecoder(b"not a model", VOCABULARY, SETTINGS)
+
+
+def test_probabilities_after_any_word_sum_to_one() -> None:
+    words_known, model = read_arpa(lzma.decompress(build_lexicon(TEXTS, "qu", VOCABULARY)))
+    assert len(words_known) == 9
+    every = np.arange(model.n_word, dtype=np.int64)
+    for state in range(model.n_state):
+        scores, _ = model.score(np.full(model.n_word, state, np.int64), every)
+        assert sum(10.0 ** scores.astype(np.float64)) == pytest.approx(1, abs=0.02)
+
+
+def test_a_file_of_today_is_read_tomorrow() -> None:
+    """As written by the first version: no weight for the shorter memory, two columns at most."""
+    arpa = "\\data\\\nngram 1=5\nngram 2=1\n\n\\1-grams:\n-99\t<unk>\n-99\t<s>\t0\n"
+    arpa += "-0.5\tthe\t-0.2\n-0.5\tcat\n-1\t</s>\n\n\\2-grams:\n-0.1\tthe cat\n\n\\end\\\n"
+    decoder = LexiconDecoder.from_bytes(lzma.compress(arpa.encode()), VOCABULARY, SETTINGS)
+    assert words(decoder, heard("the cut", [(5, "a")])) == "the cat"
+
+
+def test_other_weights_share_the_words(decoder: LexiconDecoder) -> None:
+    doubtful = heard("the cut sat", [(5, "a")])
+    deaf = decoder.weighed(replace(SETTINGS, lm_weight=0.0, word_score=-30.0))
+    assert deaf.n_bytes == decoder.n_bytes
+    assert words(deaf, doubtful) != words(decoder, doubtful) == "the cat sat"
+
+
+def dictionary(folder: Path, entries: Sequence[str]) -> Path:
+    rules = "SET UTF-8\nSFX S Y 1\nSFX S 0 s .\nSFX D Y 1\nSFX D 0 ed .\n"
+    (folder / "xx.aff").write_text(rules, encoding="utf-8")
+    (folder / "xx.dic").write_text("\n".join([str(len(entries)), *entries]), encoding="utf-8")
+    return folder / "xx"
+
+
+def log10_of(content: bytes) -> dict[str, float]:
+    words_known, model = read_arpa(lzma.decompress(content))
+    return dict(zip(words_known, model.unigram.tolist(), strict=False))
+
+
+def test_a_dictionary_adds_the_forms_of_its_words(tmp_path: Path) -> None:
+    entries = ["mat/S", "cat/S", "Ñandú/S", "walk/SD"]
+    content = build_lexicon(TEXTS, "qu", VOCABULARY, MoreWords(dictionary(tmp_path, entries)))
+    known = log10_of(content)
+    assert {"mats", "cats", "walk", "walks", "walked"} <= known.keys()
+    assert not {"ñandú", "Ñandú"} & known.keys()  # the adapter cannot write them
+    assert known["cat"] > known["walk"]
+    found = LexiconDecoder.from_bytes(content, VOCABULARY, SETTINGS)
+    assert words(found, heard("the mots", [(5, "a")])) == "the mats"
+
+
+def test_forms_of_a_kind_that_is_said_are_likelier(tmp_path: Path) -> None:
+    verbs = [f"{a}{b}k" for a in "bcdfghjlmnp" for b in "aeiou"]
+    said = [f"{verb}ed" for verb in verbs[::2]]
+    entries = [f"{verb}/SD" for verb in verbs]
+    folder = dictionary(tmp_path, entries)
+    known = log10_of(build_lexicon(said, "qu", VOCABULARY, MoreWords(folder)))
+    assert known[f"{verbs[1]}ed"] > known[f"{verbs[1]}s"] + 0.3
+
+
+def test_the_same_sources_make_the_same_file(tmp_path: Path) -> None:
+    folder = dictionary(tmp_path, ["mat/SD", "mats", "cat/DS"])
+    once, again = (build_lexicon(TEXTS, "qu", VOCABULARY, MoreWords(folder)) for _ in range(2))
+    assert once == again
+
+
+def test_the_users_words_and_sentences_join() -> None:
+    plain = log10_of(build_lexicon(TEXTS, "qu", VOCABULARY))
+    more = MoreWords(sentences=("the tapir is on the mat",), words=("zyxer", "ж"))
+    content = build_lexicon(TEXTS, "qu", VOCABULARY, more)
+    known = log10_of(content)
+    assert known.keys() - plain.keys() == {"tapir", "zyxer"}
+    arpa = lzma.decompress(content).decode()
+    assert re.search(r"\tthe tapir$", arpa, re.MULTILINE)
+    assert not re.search(r"\t(zyxer \w+|\w+ zyxer)$", arpa, re.MULTILINE)
+
+
+@pytest.mark.parametrize("texts", [[], ["ж ж"], [""]])
+def test_a_lexicon_of_nothing_hears_letters(texts: list[str]) -> None:
+    content = build_lexicon(texts, "qu", VOCABULARY)
+    decoder = LexiconDecoder.from_bytes(content, VOCABULARY, SETTINGS)
+    assert words(decoder, heard("zyx", sure=0.99)) == "zyx"

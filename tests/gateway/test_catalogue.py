@@ -1,0 +1,118 @@
+"""What is published while the gateway runs is served, and a store that is away changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from common.adapter_files import CARD_FILE, AdapterFiles
+from common.errors import StoreUnavailable
+from common.fleet import UNIVERSAL
+from common.routing import Routing
+from common.store import ROUTING_FOLDER, StoreReader
+from gateway.catalogue import CatalogueWatcher
+
+
+def add(files: AdapterFiles, version: int) -> None:
+    card = {
+        "id": "it",
+        "version": version,
+        "language": "it",
+        "base_fingerprint": "sha256:whisper",
+        "served_by": "adapter",
+        "evaluation": None,
+    }
+    files.create(f"it@{version}", CARD_FILE, json.dumps(card).encode())
+
+
+def watcher_of(files: AdapterFiles, interval_s: float = 60.0) -> CatalogueWatcher:
+    return CatalogueWatcher(StoreReader(files), ("it", "en"), interval_s)
+
+
+def serves(watcher: CatalogueWatcher) -> str:
+    return watcher.latest.languages["it"].adapter
+
+
+async def test_what_is_published_is_served(tmp_path: Path) -> None:
+    files = AdapterFiles(str(tmp_path))
+    watcher = watcher_of(files)
+    assert serves(watcher) == UNIVERSAL
+    add(files, 1)
+    with capture_logs() as logs:
+        await watcher.refresh()
+        await watcher.refresh()
+    assert serves(watcher) == "it@1"
+    (log,) = logs
+    assert (log["language"], log["before"], log["now"]) == ("it", UNIVERSAL, "it@1")
+    add(files, 2)
+    files.create(ROUTING_FOLDER, "it.1.json", Routing("it@1", "it@2", 10).to_json())
+    with capture_logs() as logs:
+        await watcher.refresh()
+    assert [log["now"] for log in logs] == ["it@1, it@2 for 10 %"]
+
+
+async def test_nothing_new_is_nothing_new(tmp_path: Path) -> None:
+    files = AdapterFiles(str(tmp_path))
+    add(files, 1)
+    watcher = watcher_of(files)
+    before = watcher.latest
+    await watcher.refresh()
+    assert watcher.latest is before
+
+
+async def test_while_the_store_is_away_what_was_read_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = AdapterFiles(str(tmp_path))
+    add(files, 1)
+    watcher = watcher_of(files)
+    names = AdapterFiles.names
+
+    def away(*_: object) -> list[str]:
+        raise StoreUnavailable("the adapters cannot be listed: ConnectionError")
+
+    monkeypatch.setattr(AdapterFiles, "names", away)
+    with capture_logs() as logs:
+        await watcher.refresh()
+        await watcher.refresh()
+    assert [log["log_level"] for log in logs] == ["warning"]
+    assert serves(watcher) == "it@1"
+    add(files, 2)
+    monkeypatch.setattr(AdapterFiles, "names", names)
+    await watcher.refresh()
+    assert serves(watcher) == "it@2"
+    monkeypatch.setattr(AdapterFiles, "names", away)
+    with pytest.raises(StoreUnavailable):
+        watcher_of(files)
+
+
+async def test_a_store_that_is_suddenly_empty_is_away(tmp_path: Path) -> None:
+    files = AdapterFiles(str(tmp_path / "store"))
+    add(files, 1)
+    watcher = watcher_of(files)
+    (tmp_path / "store").rename(tmp_path / "unmounted")
+    with capture_logs() as logs:
+        await watcher.refresh()
+        await watcher.refresh()
+    assert [log["reason"] for log in logs] == ["it holds no adapter any more"]
+    assert serves(watcher) == "it@1"
+    (tmp_path / "unmounted").rename(tmp_path / "store")
+    add(files, 2)
+    await watcher.refresh()
+    assert serves(watcher) == "it@2"
+
+
+async def test_it_looks_again_and_again(tmp_path: Path) -> None:
+    files = AdapterFiles(str(tmp_path))
+    watcher = watcher_of(files, interval_s=0.01)
+    running = asyncio.create_task(watcher.run())
+    async with asyncio.timeout(10):
+        for version in (1, 2, 3):
+            add(files, version)
+            while serves(watcher) != f"it@{version}":  # noqa: ASYNC110 what is waited for
+                await asyncio.sleep(0.01)
+    running.cancel()
