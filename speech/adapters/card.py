@@ -77,12 +77,25 @@ class Training:
 
 @dataclass(frozen=True)
 class LexiconSettings:
-    """The lexicon beside the adapter: its checksum, and weights tuned on the development split."""
+    """The lexicon beside the adapter, and how it is searched, tuned on the development split.
+
+    Attributes:
+        sha256: of `lexicon.bin`.
+        lm_weight: of the language model's log10 probabilities.
+        word_score: added for every word.
+        beam_size: hypotheses kept in a frame.
+        blank_penalty: nats taken from every frame's blank. CTC taught with little speech is too
+            fond of blanks, and words would be left out.
+        rescue_nats: a word whose letters lose more than this against the best letters is replaced
+            by those.
+    """
 
     sha256: str
     lm_weight: float
     word_score: float
     beam_size: int
+    blank_penalty: float = 0.0
+    rescue_nats: float = 12.0
 
 
 @dataclass(frozen=True)

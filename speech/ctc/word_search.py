@@ -99,6 +99,8 @@ class WordSearch:
         surely_blank = log_probs[:, BLANK] - others > _SURELY_BLANK_NATS
         for frame, sure in zip(log_probs, surely_blank.tolist(), strict=True):
             now = _held_blank(now, frame) if sure else self._step(now, frame)
+            if not len(now):  # a frame in which nothing is possible
+                return None
             history.append((now.symbol, now.parent))
         best = self._best_of(now)
         if best is None:

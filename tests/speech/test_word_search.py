@@ -150,6 +150,13 @@ def test_nothing_fits_words_that_need_more_frames() -> None:
     assert WordSearch(tree, MODEL, narrow).best(log_probs) is None
 
 
+@pytest.mark.parametrize("value", [-np.inf, np.nan])
+def test_a_frame_in_which_nothing_is_possible_ends_it(value: float) -> None:
+    log_probs = posteriors(0, 6)
+    log_probs[3] = value
+    assert WordSearch(TREE, MODEL, replace(WIDE, beam_threshold=15.0)).best(log_probs) is None
+
+
 def test_one_search_serves_many_threads() -> None:
     search = WordSearch(TREE, MODEL, WIDE)
     clips = [posteriors(seed, 12) for seed in range(16)]

@@ -154,6 +154,26 @@ def test_other_weights_share_the_words(decoder: LexiconDecoder) -> None:
     assert words(deaf, doubtful) != words(decoder, doubtful) == "the cat sat"
 
 
+def test_a_penalty_on_blanks_hears_what_was_swallowed(decoder: LexiconDecoder) -> None:
+    clear = heard("the cat sat")
+    faint = clear.copy()
+    faint[12:21] = np.log(0.3 / len(VOCABULARY))  # the word between its spaces
+    faint[12:21, 0] = np.log(0.6)
+    for frame, letter in zip((12, 15, 18), "cat", strict=True):
+        faint[frame, VOCABULARY.index(letter)] = np.log(0.2)
+    assert words(decoder, faint) == "the sat"
+    listening = decoder.weighed(replace(SETTINGS, blank_penalty=2.0))
+    assert words(listening, faint) == "the cat sat"
+    assert words(listening, clear) == "the cat sat"
+
+
+def test_how_far_a_word_may_be_from_its_letters_is_set(decoder: LexiconDecoder) -> None:
+    name = heard("the kyt sat", sure=0.97)
+    patient = decoder.weighed(replace(SETTINGS, rescue_nats=1e6))
+    assert words(decoder, name) == "the kyt sat"
+    assert words(patient, name) == "the cat sat"
+
+
 def dictionary(folder: Path, entries: Sequence[str]) -> Path:
     rules = "SET UTF-8\nSFX S Y 1\nSFX S 0 s .\nSFX D Y 1\nSFX D 0 ed .\n"
     (folder / "xx.aff").write_text(rules, encoding="utf-8")
