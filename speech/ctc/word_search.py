@@ -96,7 +96,7 @@ class WordSearch:
         now = _Hypotheses(np.zeros(1, np.float32), zero, start, zero, zero)
         history = []
         others = np.delete(log_probs, BLANK, axis=1).max(axis=1, initial=-np.inf)
-        surely_blank = log_probs[:, BLANK] - others > _SURELY_BLANK_NATS
+        surely_blank = log_probs[:, BLANK] > others + _SURELY_BLANK_NATS
         for frame, sure in zip(log_probs, surely_blank.tolist(), strict=True):
             now = _held_blank(now, frame) if sure else self._step(now, frame)
             if not len(now):  # a frame in which nothing is possible
