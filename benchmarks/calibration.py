@@ -22,10 +22,10 @@ from benchmarks.report import write
 from speech.adapters.card import Calibration
 from speech.base_model import load_whisper
 from speech.calibration import apply, expected_calibration_error, universal_calibration
-from transfer.calibrate import Outcomes, Published, some
-from transfer.data import manifest_path
-from transfer.manifest import read_manifest
-from transfer.universal import UNIVERSAL_CACHE, universal_hypotheses
+from transfer.data.manifest import read_manifest
+from transfer.data.prepare import manifest_path
+from transfer.evaluation.calibrate import Outcomes, Published, some
+from transfer.evaluation.universal import UNIVERSAL_CACHE, universal_hypotheses
 
 
 def main() -> None:

@@ -22,10 +22,12 @@ def most_streams(levels: Sequence[Level], bound_ms: float) -> int:
     return max((n for n in held if n < limit), default=0)
 
 
-def next_streams(levels: Sequence[Level], bound_ms: float, first: int) -> int | None:
+def next_streams(
+    levels: Sequence[Level], bound_ms: float, first: int, within: float = 0.1
+) -> int | None:
     """Streams to try next: doubled, or halved, from `first`, then bisected, then confirmed.
 
-    None when the answer is known to within a tenth of itself and has held `RUNS` times.
+    None when the answer is known to `within` this part of itself and has held `RUNS` times.
     """
     if not levels:
         return first
@@ -36,7 +38,7 @@ def next_streams(levels: Sequence[Level], bound_ms: float, first: int) -> int | 
     high = min((n for n in failed if failed[n] >= RUNS), default=None)
     if high is None:
         return 2 * low
-    if high - low > max(1, low // 10):
+    if high - low > max(1, int(low * within)):
         return (low + high) // 2
     return low if low and held[low] < RUNS else None
 

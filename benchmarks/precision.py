@@ -30,7 +30,7 @@ from speech.adapters.store import AdapterStore
 from speech.base_model import load_base_model
 from speech.ctc.paths import greedy, text_of
 from speech.precision import Placement, place
-from transfer.audio import read_audio
+from transfer.data.audio import read_audio
 
 ROOT = Path(__file__).parent.parent
 CLIPS, MODELS = ROOT / "tests" / "audio" / "clips.json", ROOT / "models"

@@ -106,7 +106,8 @@ def streams_table(claims: dict[str, Any] | None) -> str:
             for side in ("ours", "faster_whisper")
         ]
         wrong = (claims[f"{prefix}wer_{side}"] for side in ("ours", "faster_whisper"))
-        lines.append(f"| {name} | {' | '.join(held)} | {' / '.join(f'{x:.1%}' for x in wrong)} |")
+        told = " / ".join("–" if each is None else f"{each:.1%}" for each in wrong)
+        lines.append(f"| {name} | {' | '.join(held)} | {told} |")
     return "\n".join(lines)
 
 

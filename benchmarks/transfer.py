@@ -21,13 +21,13 @@ from benchmarks.plot import plot
 from benchmarks.report import write
 from common.errors import InvalidRequest
 from speech.adapters.card import AdapterCard, ErrorRate, read_card
-from transfer.assess import assess, choose, reference_model
-from transfer.calibrate import Published
-from transfer.data import manifest_path
-from transfer.findings import Findings
-from transfer.manifest import read_manifest
+from transfer.data.manifest import read_manifest
+from transfer.data.prepare import manifest_path
+from transfer.evaluation.assess import assess, choose, reference_model
+from transfer.evaluation.calibrate import Published
+from transfer.evaluation.findings import Findings
+from transfer.evaluation.universal import UNIVERSAL_CACHE
 from transfer.progress import TerminalBars
-from transfer.universal import UNIVERSAL_CACHE
 
 ROOT = Path(__file__).parent.parent
 LOW_RESOURCE = ("be", "bg", "ca", "da", "el", "ro")

@@ -21,13 +21,13 @@ from rich.console import Console
 from benchmarks.report import write
 from speech.adapters.card import ErrorRate
 from speech.base_model import BaseModel, load_base_model
-from transfer.assess import assess_run, choose, reference_model
-from transfer.data import manifest_path
-from transfer.manifest import Clip, read_manifest
-from transfer.plan import make_plan
+from transfer.data.manifest import Clip, read_manifest
+from transfer.data.prepare import manifest_path
+from transfer.evaluation.assess import assess_run, choose, reference_model
+from transfer.evaluation.universal import UNIVERSAL_CACHE
 from transfer.progress import TerminalBars
-from transfer.train import train
-from transfer.universal import UNIVERSAL_CACHE
+from transfer.training.plan import make_plan
+from transfer.training.train import train
 
 
 def main() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
 
 from common.errors import PanglotError
-from transfer.calibrate_command import calibrate_command
-from transfer.data_command import app as data_app
-from transfer.evaluate_command import evaluate_command
+from transfer.data.command import app as data_app
+from transfer.evaluation.calibrate_command import calibrate_command
+from transfer.evaluation.command import evaluate_command
 from transfer.models import app as models_app
-from transfer.publish_command import add_to as add_publish_commands
-from transfer.train_command import train_command
+from transfer.publishing.command import add_to as add_publish_commands
+from transfer.training.command import train_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,12 +30,17 @@ app.command("calibrate")(calibrate_command)
 
 
 def main() -> None:
-    """Run the command line; our own errors are one line, not a traceback."""
+    """Run the command line; an error is one line that can be piped, not a traceback."""
     try:
         app(prog_name="panglot")
     except PanglotError as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}")
-        sys.exit(1)
+        reason = str(error)
+    except OSError as error:
+        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+    else:
+        return
+    typer.echo(typer.style("error: ", fg=typer.colors.RED) + reason, err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

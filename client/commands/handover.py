@@ -18,7 +18,7 @@ _TOOLS = {
     "versions": "List the published versions, and how many of the streams hear each.",
     "promote": "Let the canary hear all streams.",
     "rollback": "Take a canary back, or return to the version that served before.",
-    "calibrate": "Make an adapter's confidence the probability of being right.",
+    "calibrate": "Fit the confidence of a base model's own decoder.",
     "models": "Bring in models made elsewhere: convert checkpoints, import MMS's adapters.",
 }
 

@@ -116,7 +116,7 @@ class Calibration:
         if not (math.isfinite(self.slope) and self.slope > 0 and math.isfinite(self.intercept)):
             raise AdapterRefused(
                 f"calibration: slope {self.slope}, intercept {self.intercept}: both must be finite "
-                "and the slope above 0: run `panglot calibrate` again"
+                "and the slope above 0: evaluate and publish it again"
             )
 
 

@@ -13,7 +13,7 @@ from speech.adapters.card import WEIGHTS_FILE, AdapterCard, Training, write_card
 from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.adapters.module import Adapter
 from speech.base_model import load_base_model
-from transfer.candidate import UNPUBLISHED, Candidate
+from transfer.publishing.candidate import UNPUBLISHED, Candidate
 
 VOCABULARY = ("<blank>", " ", *"aeioukmnst")
 RANDOM = ("sw", "cy")

@@ -24,9 +24,9 @@ from tests.stack.talking import (
     pieces,
     talk,
 )
-from transfer.candidate import Candidate
-from transfer.publish import publish
-from transfer.rollout import promote, rollback
+from transfer.publishing.candidate import Candidate
+from transfer.publishing.publish import publish
+from transfer.publishing.rollout import promote, rollback
 
 PCM = clip("it-1").pcm
 

@@ -29,12 +29,12 @@ from transformers import (
 from speech.base_model import WhisperBase
 from speech.whisper.encoder import WhisperSharedEncoder
 from tests.speech.tiny_mms import tiny_config
-from transfer.audio import Samples, write_flac
-from transfer.learner import Learner
-from transfer.manifest import Clip, read_manifest
-from transfer.processes import launched
-from transfer.settings import TrainSettings
-from transfer.train import train
+from transfer.data.audio import Samples, write_flac
+from transfer.data.manifest import Clip, read_manifest
+from transfer.training.learner import Learner
+from transfer.training.processes import launched
+from transfer.training.settings import TrainSettings
+from transfer.training.train import train
 
 SETTINGS = TrainSettings(
     rank=8,

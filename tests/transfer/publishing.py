@@ -10,8 +10,8 @@ from safetensors.torch import save
 from speech.adapters.card import Accuracy, ErrorRate, Evaluation, LexiconSettings
 from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from tests.speech.tiny import D_MODEL, make_card, random_adapter
-from transfer.candidate import UNPUBLISHED, Candidate
-from transfer.lexicon import build_lexicon
+from transfer.lexicon.build import build_lexicon
+from transfer.publishing.candidate import UNPUBLISHED, Candidate
 
 BASE = "sha256:" + "b" * 64
 SHAPE = AdapterShape(BOTTLENECK, D_MODEL, 4, (0, 1), 8)

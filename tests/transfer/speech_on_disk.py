@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from transfer.audio import Samples, write_flac
+from transfer.data.audio import Samples, write_flac
 
 
 def noise(seed: int, seconds: float = 1.5, level: float = 0.1) -> Samples:

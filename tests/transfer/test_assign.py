@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.transfer.speech_on_disk import sentence
-from transfer.assign import UNSAID, Assignment, Corpus, assign
-from transfer.manifest import SPLITS, Split
+from transfer.data.assign import UNSAID, Assignment, Corpus, assign
+from transfer.data.manifest import SPLITS, Split
 
 Clips = Sequence[tuple[str, str, Split | None]]
 """Sentence, speaker (empty: unknown) and given split."""

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import CorruptAudio
 from tests.transfer.speech_on_disk import noise, record
-from transfer.audio import hear, read_audio
+from transfer.data.audio import hear, read_audio
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "mp3"])

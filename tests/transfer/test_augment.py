@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from speech.features import SAMPLE_RATE_HZ
-from transfer.audio import Samples
-from transfer.augment import disturbed, telephone_band
+from transfer.data.audio import Samples
+from transfer.training.augment import disturbed, telephone_band
 
 
 def tone(hz: float, seconds: float = 1.0) -> Samples:

@@ -15,11 +15,11 @@ from speech.calibration import universal_calibration
 from speech.ctc.paths import TimedWord
 from speech.whisper.universal import UniversalHypothesis, UniversalRecognizer
 from tests.speech.tiny import D_MODEL, noise, publish, random_adapter, tiny_model
-from transfer.audio import read_audio, write_flac
-from transfer.calibrate import Outcomes, Published, right_words, some, write_universal
-from transfer.manifest import Clip
-from transfer.recogniser import Recogniser
-from transfer.universal import universal_hypotheses
+from transfer.data.audio import read_audio, write_flac
+from transfer.data.manifest import Clip
+from transfer.evaluation.calibrate import Outcomes, Published, right_words, some, write_universal
+from transfer.evaluation.recogniser import Recogniser
+from transfer.evaluation.universal import universal_hypotheses
 
 
 def clip(text: str, language: str = "en") -> Clip:

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from common.errors import AdapterRefused, InvalidRequest
 from speech.adapters.card import write_card
 from tests.transfer.publishing import candidate
-from transfer.candidate import Candidate
+from transfer.publishing.candidate import Candidate
 
 WHOLE = candidate(lexicon=True)
 

@@ -13,14 +13,14 @@ from common.errors import InvalidRequest
 from speech.adapters.card import ErrorRate
 from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from tests.speech.tiny import D_MODEL, noise, random_adapter, tiny_model
-from transfer.assess import choose
-from transfer.audio import write_flac
-from transfer.curve import Curve, CurvePoint, measure_points
-from transfer.manifest import Clip, Split
-from transfer.run import WEIGHTS, RunRecord
-from transfer.settings import TrainSettings
-from transfer.train import train
-from transfer.vocabulary import vocabulary_of
+from transfer.data.audio import write_flac
+from transfer.data.manifest import Clip, Split
+from transfer.evaluation.assess import choose
+from transfer.evaluation.curve import Curve, CurvePoint, measure_points
+from transfer.training.run import WEIGHTS, RunRecord
+from transfer.training.settings import TrainSettings
+from transfer.training.train import train
+from transfer.training.vocabulary import vocabulary_of
 
 RATE = ErrorRate(0.5, 0.25, 0.75)
 
@@ -58,7 +58,7 @@ def clips(tmp_path: Path) -> list[Clip]:
 @pytest.fixture(autouse=True)
 def base(monkeypatch: pytest.MonkeyPatch) -> None:
     made = tiny_model()
-    monkeypatch.setattr("transfer.curve.load_base_model", lambda _: made)
+    monkeypatch.setattr("transfer.evaluation.curve.load_base_model", lambda _: made)
 
 
 class Trainer:

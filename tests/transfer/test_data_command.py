@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from common.errors import InvalidRequest
 from tests.transfer.speech_on_disk import common_voice, noise, record, sentence, write_tsv
-from transfer.data_command import app
-from transfer.manifest import read_manifest
+from transfer.data.command import app
+from transfer.data.manifest import read_manifest
 
 
 def run(*arguments: object) -> Result:

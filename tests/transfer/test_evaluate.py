@@ -17,17 +17,17 @@ from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.base_model import BaseModel
 from speech.whisper.universal import UniversalHypothesis, UniversalRecognizer
 from tests.speech.tiny import D_MODEL, noise, random_adapter, tiny_model
-from transfer.assess import assess, choose, reference_model
-from transfer.audio import write_flac
-from transfer.evaluate import Verdict
-from transfer.findings import confusions_by_path, judge_part, judge_parts
-from transfer.lexicon import build_lexicon
-from transfer.manifest import Clip, Split
-from transfer.recogniser import Recogniser
-from transfer.scoring import Confusion, Judged
-from transfer.timing import time_paths
-from transfer.tuning import USUAL_WEIGHTS, nearest_of_the_best, tune_lexicon
-from transfer.vocabulary import vocabulary_of
+from transfer.data.audio import write_flac
+from transfer.data.manifest import Clip, Split
+from transfer.evaluation.assess import assess, choose, reference_model
+from transfer.evaluation.evaluate import Verdict
+from transfer.evaluation.findings import confusions_by_path, judge_part, judge_parts
+from transfer.evaluation.recogniser import Recogniser
+from transfer.evaluation.scoring import Confusion, Judged
+from transfer.evaluation.timing import time_paths
+from transfer.lexicon.build import build_lexicon
+from transfer.lexicon.tuning import USUAL_WEIGHTS, nearest_of_the_best, tune_lexicon
+from transfer.training.vocabulary import vocabulary_of
 
 VOCABULARY = ("", " ", "a", "b", "c")
 
@@ -199,7 +199,7 @@ def test_the_reference_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert reference_model(plain, "en", None) is None
     assert reference_model(base, "en", "none") is None
     assert reference_model(base, "en-GB", None) is base
-    monkeypatch.setattr("transfer.assess.load_whisper", lambda _: base)
+    monkeypatch.setattr("transfer.evaluation.assess.load_whisper", lambda _: base)
     assert reference_model(plain, "en", "embedded") is base
     with pytest.raises(InvalidRequest, match="never taught 'rm'"):
         reference_model(plain, "rm", "embedded")

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from common.errors import AdapterNotFound, InvalidRequest
+from common.errors import AdapterNotFound, PanglotError
 from speech.adapters.card import read_card
 from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.base_model import WhisperBase
@@ -20,11 +20,11 @@ from speech.whisper.universal import UniversalHypothesis, UniversalRecognizer
 from tests.speech.tiny import D_MODEL, noise, publish, random_adapter, tiny_model
 from tests.speech.tiny_mms import write_tiny_mms
 from transfer.__main__ import app
-from transfer.audio import write_flac
-from transfer.manifest import Clip, Split, write_manifest
-from transfer.run import WEIGHTS, RunRecord
-from transfer.settings import TrainSettings
-from transfer.vocabulary import vocabulary_of
+from transfer.data.audio import write_flac
+from transfer.data.manifest import Clip, Split, write_manifest
+from transfer.training.run import WEIGHTS, RunRecord
+from transfer.training.settings import TrainSettings
+from transfer.training.vocabulary import vocabulary_of
 
 # One that the tiny model's decoder knows, and that no list of words makes slow to tune.
 LANGUAGE = "jv"
@@ -33,8 +33,8 @@ LANGUAGE = "jv"
 @pytest.fixture
 def base(monkeypatch: pytest.MonkeyPatch) -> WhisperBase:
     made = tiny_model()
-    for module in ("evaluate_command", "calibrate", "curve"):
-        monkeypatch.setattr(f"transfer.{module}.load_base_model", lambda _: made)
+    for module in ("command", "calibrate", "curve"):
+        monkeypatch.setattr(f"transfer.evaluation.{module}.load_base_model", lambda _: made)
     monkeypatch.setattr(
         UniversalRecognizer, "recognize", lambda *_: UniversalHypothesis("Ab c.", (), 0.5)
     )
@@ -143,7 +143,7 @@ def test_the_curve_is_measured_kept_and_shown(
         trained.append(run.name)
         return finish(clips, run)
 
-    monkeypatch.setattr("transfer.evaluate_command.train", train)
+    monkeypatch.setattr("transfer.evaluation.command.train", train)
     result = evaluate(folder, "--curve=1,2")
     assert result.exception is None, result.output
     assert trained == ["jv-1min", "jv-2min"]
@@ -168,7 +168,7 @@ def test_what_cannot_be_done_is_one_line(
     base: WhisperBase, folder: Path, options: list[str], message: str
 ) -> None:
     error = evaluate(folder, *options).exception
-    assert isinstance(error, InvalidRequest)
+    assert isinstance(error, PanglotError)
     assert message in str(error)
     assert "\n" not in str(error)
 
@@ -178,6 +178,6 @@ def test_a_damaged_manifest_leaves_nothing_behind(base: WhisperBase, folder: Pat
     clips = [json.loads(line) for line in manifest.read_text().splitlines()]
     write_manifest(manifest, [replace(Clip(**clip), audio="gone.flac") for clip in clips])
     error = evaluate(folder).exception
-    assert isinstance(error, InvalidRequest)
+    assert isinstance(error, PanglotError)
     assert "have no audio any more" in str(error)
     assert not (folder / "runs" / LANGUAGE / "candidate").exists()

@@ -12,16 +12,16 @@ import pytest
 
 from speech.adapters.card import ErrorRate, LexiconSettings
 from tests.speech.tiny import noise
-from transfer.audio import read_audio, write_flac
-from transfer.charts import Point, Series, line_chart, ticks
-from transfer.curve import Curve, CurvePoint
-from transfer.evaluate import Verdict
-from transfer.findings import Findings, confusions_by_path, judge_part, judge_parts
-from transfer.history import Epoch
-from transfer.html_report import render
-from transfer.manifest import Clip
-from transfer.scoring import Judged
-from transfer.timing import PathTimes
+from transfer.data.audio import read_audio, write_flac
+from transfer.data.manifest import Clip
+from transfer.evaluation.charts import Point, Series, line_chart, ticks
+from transfer.evaluation.curve import Curve, CurvePoint
+from transfer.evaluation.evaluate import Verdict
+from transfer.evaluation.findings import Findings, confusions_by_path, judge_part, judge_parts
+from transfer.evaluation.history import Epoch
+from transfer.evaluation.html_report import render
+from transfer.evaluation.scoring import Judged
+from transfer.evaluation.timing import PathTimes
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 MADE = [("strategy", "bottleneck of rank 4"), ("speech", "mine (CC0-1.0)")]
@@ -180,7 +180,7 @@ def test_recordings_are_inside_until_there_is_no_room(
     copy.write_bytes(base64.b64decode(source.partition(",")[2]))
     np.testing.assert_allclose(read_audio(copy), read_audio(path), atol=1e-4)
     assert Page(render(found, MADE, audio=False)).count("audio") == 0
-    monkeypatch.setattr("transfer.html_report._AUDIO_BYTES", 1.5 * len(source))
+    monkeypatch.setattr("transfer.evaluation.html_report._AUDIO_BYTES", 1.5 * len(source))
     assert Page(render(found, MADE)).count("audio") == 1
 
 

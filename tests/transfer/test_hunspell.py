@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer.hunspell import BadDictionary, Form, forms
+from transfer.lexicon.hunspell import BadDictionary, Form, forms
 
 BELARUSIAN = Path("data/raw/usr/share/hunspell/be_BY")
 

@@ -17,9 +17,9 @@ from speech.adapters.card import LexiconSettings
 from speech.ctc.arpa import read_arpa
 from speech.ctc.lexicon import LexiconDecoder
 from speech.ctc.paths import LogProbs, text_of, timed_words
-from transfer.lexicon import build_lexicon
-from transfer.more_words import MoreWords
-from transfer.vocabulary import encode, vocabulary_of
+from transfer.lexicon.build import build_lexicon
+from transfer.lexicon.more_words import MoreWords
+from transfer.training.vocabulary import encode, vocabulary_of
 
 # Quechua: `wordfreq` has none, so that these words are all there are.
 TEXTS = ["the cat sat on the mat", "a cat is on the roof", "l' roof"]

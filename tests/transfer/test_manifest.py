@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidRequest
-from transfer.manifest import Clip, read_manifest, validate, write_manifest
+from transfer.data.manifest import Clip, read_manifest, validate, write_manifest
 
 CLIP = Clip("a.flac", "all circuits are busy now", "en", 2.0, "test", "someone")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidRequest
-from transfer.corpora import CorpusUnavailable
-from transfer.more_words import gather
+from transfer.data.corpora import CorpusUnavailable
+from transfer.lexicon.more_words import gather
 
 
 def test_the_users_files_are_read_and_what_is_left_out_is_said(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_dictionary_that_cannot_be_had_is_said(
     def unpack(package: str, data: Path) -> None:
         raise CorpusUnavailable(f"Debian package {package} could not be had")
 
-    monkeypatch.setattr("transfer.words.unpack", unpack)
+    monkeypatch.setattr("transfer.lexicon.words.unpack", unpack)
     found = gather("be", tmp_path)
     assert found.dictionary is None
     assert len(found.warnings) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidRequest
-from transfer.own_text import MAX_BYTES, MOST_WORDS, read_sentences, read_words
+from transfer.lexicon.own_text import MAX_BYTES, MOST_WORDS, read_sentences, read_words
 
 
 def test_sentences_end_with_their_line_or_punctuation(tmp_path: Path) -> None:

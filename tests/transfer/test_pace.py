@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transfer.pace import pace_of
+from transfer.data.pace import pace_of
 
 
 def test_the_line_is_the_speakers_though_one_clip_in_five_is_bad() -> None:

@@ -19,11 +19,11 @@ from tests.transfer.speech_on_disk import (
     sentence,
     write_tsv,
 )
-from transfer.audio import Samples
-from transfer.data import FaultyRows, NothingUsable, Prepared, prepare
-from transfer.layouts import open_source
-from transfer.manifest import Clip, read_manifest
-from transfer.speech_source import Reading
+from transfer.data.audio import Samples
+from transfer.data.layouts import open_source
+from transfer.data.manifest import Clip, read_manifest
+from transfer.data.prepare import FaultyRows, NothingUsable, Prepared, prepare
+from transfer.data.speech_source import Reading
 
 GOOD = ("good.wav", "La granota és verda.")
 

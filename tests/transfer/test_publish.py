@@ -32,18 +32,18 @@ from speech.base_model import WhisperBase
 from speech.whisper.encoder import WhisperSharedEncoder
 from tests.speech.tiny import D_MODEL
 from tests.transfer.publishing import BASE, candidate
-from transfer.candidate import Candidate, make_candidate
-from transfer.evaluate import Verdict
-from transfer.findings import judge_part
-from transfer.lexicon import build_lexicon
-from transfer.manifest import Clip
-from transfer.publish import publish
-from transfer.rollout import promote, rollback
-from transfer.run import RunRecord
-from transfer.scoring import accuracy, judged
-from transfer.settings import TrainSettings
-from transfer.tuning import rounded_to_half
-from transfer.vocabulary import vocabulary_of
+from transfer.data.manifest import Clip
+from transfer.evaluation.evaluate import Verdict
+from transfer.evaluation.findings import judge_part
+from transfer.evaluation.scoring import accuracy, judged
+from transfer.lexicon.build import build_lexicon
+from transfer.lexicon.tuning import rounded_to_half
+from transfer.publishing.candidate import Candidate, make_candidate
+from transfer.publishing.publish import publish
+from transfer.publishing.rollout import promote, rollback
+from transfer.training.run import RunRecord
+from transfer.training.settings import TrainSettings
+from transfer.training.vocabulary import vocabulary_of
 
 CLIP = Clip("a.flac", "press one now", "en", 2.0, "asterisk", "someone")
 WHOLE = candidate(lexicon=True)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from common.errors import InvalidRequest
 from tests.transfer.publishing import candidate
-from transfer.publish_command import add_to
+from transfer.publishing.command import add_to
 
 
 class CommandLine:

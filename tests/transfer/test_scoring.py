@@ -8,7 +8,7 @@ import random
 import pytest
 
 from speech.adapters.card import ErrorRate
-from transfer.scoring import (
+from transfer.evaluation.scoring import (
     Confusion,
     Edits,
     Judged,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transfer.script import foreign_letters, mend_lookalikes, script_of
+from transfer.data.script import foreign_letters, mend_lookalikes, script_of
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,15 @@ from tests.transfer.speech_on_disk import (
     sentence,
     write_tsv,
 )
-from transfer.layouts import open_source
-from transfer.speech_source import Reading, Row, SpeechSource, inside, language_tag, same_language
+from transfer.data.layouts import open_source
+from transfer.data.speech_source import (
+    Reading,
+    Row,
+    SpeechSource,
+    inside,
+    language_tag,
+    same_language,
+)
 
 CATALAN = Reading("ca")
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from transfer.manifest import Clip
-from transfer.split import families_of, split_by_text
-from transfer.text import scoring_form
+from transfer.data.manifest import Clip
+from transfer.data.split import families_of, split_by_text
+from transfer.data.text import scoring_form
 
 CLIP = Clip("a.flac", "all circuits are busy now", "en", 2.0, "test", "someone")
 

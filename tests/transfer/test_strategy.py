@@ -9,11 +9,11 @@ from typing import Any, get_args
 import pytest
 
 from common.errors import InvalidRequest
-from transfer import train_options
-from transfer.manifest import Clip
-from transfer.settings import TrainSettings
-from transfer.strategy import LEVELS, Family, LevelName, choose
-from transfer.subset import minutes_of, subset
+from transfer.data.manifest import Clip
+from transfer.training import options
+from transfer.training.settings import TrainSettings
+from transfer.training.strategy import LEVELS, Family, LevelName, choose
+from transfer.training.subset import minutes_of, subset
 
 CLIPS = [
     Clip(f"somewhere/{number}.flac", f"text {number}", "it", 2.0 + number % 7, "test", "one")
@@ -43,9 +43,15 @@ def test_the_level_goes_by_hours(hours: float, level: str, family: Family) -> No
     assert all(choice.why for choice in strategy.choices)
 
 
-@pytest.mark.parametrize("minutes", [3.3, 5, 12, 45])
-def test_minutes_on_the_embedded_model_are_taught_as_what_is_shipped_was(minutes: float) -> None:
-    assert choose(minutes / 60, "whisper", 6).settings == TrainSettings()
+@pytest.mark.parametrize(
+    ("minutes", "epochs"), [(1, 100), (3.3, 100), (5, 80), (12, 33), (22, 20), (45, 20)]
+)
+def test_minutes_are_taught_by_steps_in_short_batches(minutes: float, epochs: int) -> None:
+    settings = choose(minutes / 60, "whisper", 6).settings
+    patience = max(10, epochs // 2)
+    assert settings == TrainSettings(epochs=epochs, patience=patience, batch_s=10.0)
+    longer = choose(minutes / 60, "whisper", 6, given={"batch_s": 20.0}).settings
+    assert settings.epochs <= longer.epochs <= 2 * settings.epochs + 1
 
 
 @pytest.mark.parametrize(
@@ -88,7 +94,7 @@ def test_who_describes_an_adapter_gets_one(given: dict[str, Any]) -> None:
 def test_what_is_given_is_not_chosen() -> None:
     given = {"rank": 32, "learning_rate": 5e-4, "speeds": (1.0,)}
     strategy = choose(0.5, "whisper", 6, given=given)
-    assert strategy.settings == replace(TrainSettings(), **given)  # type: ignore[arg-type]
+    assert strategy.settings == replace(choose(0.5, "whisper", 6).settings, **given)  # type: ignore[arg-type]
     asked = [choice.name for choice in strategy.choices if choice.why == "as asked"]
     assert asked == ["rank", "learning rate"]
 
@@ -97,7 +103,7 @@ def test_a_level_by_its_name() -> None:
     strategy = choose(0.5, "whisper", 6, "medium")
     assert (strategy.level, strategy.because) == ("medium", "as asked")
     assert strategy.settings.rank == 256
-    option = get_args(get_args(train_options.Strategy)[0])
+    option = get_args(get_args(options.Strategy)[0])
     assert option == ("auto", *LEVELS)
     assert get_args(LevelName) == LEVELS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidRequest
-from transfer.tables import LONGEST_LINE_BYTES, columns_of, count_lines, read_table
+from transfer.data.tables import LONGEST_LINE_BYTES, columns_of, count_lines, read_table
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from transfer.repair import mend_question_marks, restore_accents
-from transfer.text import normalise, scoring_form, spell_digits, transcript, unreadable
-from transfer.words import words_of
+from transfer.data.repair import mend_question_marks, restore_accents
+from transfer.data.text import normalise, scoring_form, spell_digits, transcript, unreadable
+from transfer.lexicon.words import words_of
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,16 @@ from torch import Tensor
 from common.errors import InvalidRequest
 from speech.base_model import BaseModel, WhisperBase, load_base_model
 from tests.transfer.learning import BY_HEART, SETTINGS, spoken, tiny_whisper, write_wav2vec2
-from transfer.audio import Samples, read_audio, write_flac
-from transfer.checkpoint import CHECKPOINT, Standing
-from transfer.examples import LowerLayers, listen
-from transfer.manifest import Clip
-from transfer.run import RUN_FILE, WEIGHTS, RunRecord
-from transfer.settings import TrainSettings, learning_rate_at
-from transfer.source import Source
-from transfer.step import ctc_loss
-from transfer.train import train
-from transfer.vocabulary import frames_needed, vocabulary_of
+from transfer.data.audio import Samples, read_audio, write_flac
+from transfer.data.manifest import Clip
+from transfer.training.checkpoint import CHECKPOINT, Standing
+from transfer.training.examples import LowerLayers, listen
+from transfer.training.run import RUN_FILE, WEIGHTS, RunRecord
+from transfer.training.settings import TrainSettings, learning_rate_at
+from transfer.training.source import Source
+from transfer.training.step import ctc_loss
+from transfer.training.train import train
+from transfer.training.vocabulary import frames_needed, vocabulary_of
 
 FINE_TUNE = replace(
     BY_HEART, kind="attention", rank=1, layers=(), unfrozen=(0, 1), encoder_learning_rate=3e-3
@@ -373,7 +373,7 @@ def test_a_single_batch_without_a_number_is_skipped_and_counted(
         loss = ctc_loss(*arguments)  # type: ignore[arg-type]
         return loss * math.nan if calls in (2, 3, 5) else loss
 
-    monkeypatch.setattr("transfer.epoch.ctc_loss", sometimes)
+    monkeypatch.setattr("transfer.training.epoch.ctc_loss", sometimes)
     settings = replace(SETTINGS, epochs=4, batch_s=0.5, accumulation=2)
     record = train(base, clips, "en", settings, tmp_path)
     assert record.skipped == 3

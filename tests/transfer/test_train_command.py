@@ -19,10 +19,10 @@ from speech.base_model import load_base_model
 from tests.speech.tiny import make_card, random_adapter
 from tests.transfer.learning import spoken, write_wav2vec2
 from transfer.__main__ import app
-from transfer.manifest import write_manifest
-from transfer.plan import Plan, told
-from transfer.run import RunRecord
-from transfer.strategy import choose
+from transfer.data.manifest import write_manifest
+from transfer.training.plan import Plan, told
+from transfer.training.run import RunRecord
+from transfer.training.strategy import choose
 
 Train = Callable[..., Result]
 

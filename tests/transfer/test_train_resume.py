@@ -18,14 +18,14 @@ from safetensors.torch import load_file
 from common.errors import InvalidRequest, StoreUnavailable
 from speech.base_model import BaseModel, load_base_model
 from tests.transfer.learning import SETTINGS, Arguments, spoken, tiny_whisper, write_wav2vec2
-from transfer.checkpoint import CHECKPOINT
-from transfer.history import read_history
-from transfer.learner import Learner
-from transfer.manifest import Clip, write_manifest
-from transfer.run import RUN_FILE, WEIGHTS, RunRecord
-from transfer.settings import TrainSettings
-from transfer.step import judge
-from transfer.train import train
+from transfer.data.manifest import Clip, write_manifest
+from transfer.evaluation.history import read_history
+from transfer.training.checkpoint import CHECKPOINT
+from transfer.training.learner import Learner
+from transfer.training.run import RUN_FILE, WEIGHTS, RunRecord
+from transfer.training.settings import TrainSettings
+from transfer.training.step import judge
+from transfer.training.train import train
 
 # Four batches and two optimiser steps an epoch, with all that is random.
 SHORT = replace(SETTINGS, epochs=4, batch_s=0.1, accumulation=2, feature_dropout=0.1)
@@ -101,12 +101,12 @@ def test_a_fine_tune_broken_off_before_it_is_judged(
     train(base, clips, "en", settings, tmp_path / "unbroken")
     run = tmp_path / "broken"
     with monkeypatch.context() as patched:
-        patched.setattr("transfer.train.judge", Breaking(judge, 2, KeyboardInterrupt()))
+        patched.setattr("transfer.training.train.judge", Breaking(judge, 2, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             train(base, clips, "en", settings, run, checkpoint_every_s=0.0)
     with monkeypatch.context() as patched:
         never = Breaking(lambda: None, 0, KeyboardInterrupt())
-        patched.setattr("transfer.train.write_model", never)
+        patched.setattr("transfer.training.train.write_model", never)
         with pytest.raises(KeyboardInterrupt):
             train(base, clips, "en", settings, run)
     assert not (run / RUN_FILE).exists()

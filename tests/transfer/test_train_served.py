@@ -37,10 +37,10 @@ from tests.speech.tiny_mms import (
     write_tiny_mms,
 )
 from tests.transfer.learning import BY_HEART, spoken, write_wav2vec2
-from transfer.audio import read_audio
-from transfer.manifest import Clip
-from transfer.run import RunRecord
-from transfer.train import train
+from transfer.data.audio import read_audio
+from transfer.data.manifest import Clip
+from transfer.training.run import RunRecord
+from transfer.training.train import train
 
 FINE_TUNE = replace(
     BY_HEART, kind="attention", rank=1, layers=(), unfrozen=(0, 1), encoder_learning_rate=3e-3

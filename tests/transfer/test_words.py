@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from transfer.corpora import LANGUAGES
-from transfer.words import (
+from transfer.data.corpora import LANGUAGES
+from transfer.lexicon.words import (
     dictionary_words,
     find_dictionary,
     listed_words,
@@ -53,7 +53,7 @@ def test_a_language_without_a_dictionary_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_source_has_a_licence(language: str, tmp_path: Path) -> None:
     found = sources(language, tmp_path / "any")
-    assert [each.source for each in found][-1] == "dictionary"
+    assert [each.source for each in found][-1] == ("wordfreq" if language == "it" else "dictionary")
     assert all(each.title and each.licence for each in found)
     assert [each.source for each in sources(language, None)] == (
         [] if language == "be" else ["wordfreq"]

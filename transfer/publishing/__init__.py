@@ -1,0 +1,1 @@
+"""From a candidate to live traffic, and back. Read `publish` first."""

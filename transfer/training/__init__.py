@@ -1,0 +1,1 @@
+"""An adapter that learns from a manifest. Read `train` first."""
