@@ -29,6 +29,8 @@ from speech.whisper.universal import UniversalDecoding
 _MAX_BATCHES_BEHIND = 2
 # Partials whose share is used up are looked at again no sooner.
 _LEAST_PAUSE_S = 0.001
+# Of a final's time; a beam search that has not ended by then does not go on.
+_SEARCH_SHARE = 0.6
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
@@ -197,6 +199,9 @@ class Engine:
             return
         active = self._lane.active
         began = asyncio.get_running_loop().time()
+        for utterance in active:
+            if utterance.job.final and began > utterance.job.due(_SEARCH_SHARE):
+                utterance.decoding.hurry()
         try:
             await self._on(
                 self._model_thread,

@@ -98,6 +98,10 @@ class Job:
             n_samples = padded_samples(n_samples)
         return -(-n_samples // _FRAME_SAMPLES)
 
+    def due(self, share: float) -> float:
+        """When that share of its time will have passed, on the event loop's clock."""
+        return self.submitted + share * (self.deadline - self.submitted)
+
     def renewed(self) -> Job:
         """The same job, with the audio that there is by now."""
         return replace(self, excerpt=self.newest())

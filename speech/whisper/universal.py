@@ -17,7 +17,8 @@ from speech.base_model import WhisperBase
 from speech.encoder import SharedEncoder
 from speech.features import SAMPLE_RATE_HZ
 from speech.whisper.languages import model_languages
-from speech.whisper.universal_decoding import UniversalDecoding, UniversalHypothesis, UniversalModel
+from speech.whisper.universal_decoding import UniversalDecoding
+from speech.whisper.universal_model import UniversalHypothesis, UniversalModel
 
 __all__ = [
     "UniversalDecoding",

@@ -12,17 +12,16 @@ from operator import itemgetter
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from speech.base_model import WhisperBase
 from speech.ctc.paths import TimedWord
 from speech.encoder import FRAME_MS
 from speech.features import SAMPLE_RATE_HZ
-from speech.whisper.decoder import Feed, WhisperDecoderRunner
+from speech.whisper.decoder import Feed
 from speech.whisper.languages import UNSPACED, from_bcp47, token_id
-from speech.whisper.phrases import OUTSIDE, PhraseTree, Place, inside_words, phrase_tokens, spaced
+from speech.whisper.phrases import OUTSIDE, PhraseTree, Place, phrase_tokens, spaced
 from speech.whisper.token_words import first_frames, word_bounds
+from speech.whisper.universal_model import UniversalHypothesis, UniversalModel
 
 _Row = tuple[Tensor, list[float], list[int]]
 """What may follow a token: log-probabilities `[n_vocab]`, the greatest of them, whose they are."""
@@ -46,56 +45,6 @@ _SURE = -1.0
 # rose by one, and by ten at a bonus of 1.5. The same words as a prompt (openai/whisper,
 # `initial_prompt`) added nine errors, and took capitals and full stops out of many texts.
 _PHRASE_BONUS = 1.0
-
-
-@dataclass(frozen=True)
-class UniversalHypothesis:
-    """What Whisper heard in one utterance; empty text where it heard no speech."""
-
-    text: str
-    words: tuple[TimedWord, ...]
-    confidence: float
-
-
-@dataclass(frozen=True)
-class UniversalModel:
-    """The decoder and what its tokens mean.
-
-    Attributes:
-        runner: the decoder.
-        tokenizer: the model's byte-pair encoding.
-        start: `<|startoftranscript|>`.
-        end: `<|endoftext|>`; everything beyond is a marker, not text.
-        no_speech: the token that says so.
-        task: `<|transcribe|>` without timestamps.
-        inside_words: text tokens that cannot begin a word.
-    """
-
-    runner: WhisperDecoderRunner
-    tokenizer: Tokenizer
-    start: int
-    end: int
-    no_speech: int
-    task: tuple[int, ...]
-    inside_words: frozenset[int]
-
-    @classmethod
-    def of(cls, model: WhisperBase) -> UniversalModel:
-        """Copy the decoder's weights as they are: cast and move the model before."""
-
-        def named(name: str) -> int:
-            return token_id(model.tokenizer, f"<|{name}|>")
-
-        return cls(
-            runner=WhisperDecoderRunner(model),
-            tokenizer=model.tokenizer,
-            start=named("startoftranscript"),
-            end=named("endoftext"),
-            # Called `nocaptions` or `nospeech` by turns; it always stands before `notimestamps`.
-            no_speech=named("notimestamps") - 1,
-            task=(named("transcribe"), named("notimestamps")),
-            inside_words=inside_words(model.tokenizer),
-        )
 
 
 @dataclass(frozen=True)
@@ -132,6 +81,7 @@ class UniversalDecoding:
 
     `UniversalRecognizer.step` extends it until it is `done`; then it has a `result`. With a draft
     it begins with a single beam along that, and searches only if it is not sure of every token.
+    In a `hurry` it goes on from there, or with the best beam alone.
     """
 
     def __init__(
@@ -167,6 +117,7 @@ class UniversalDecoding:
         self._width = 1 if self._draft else beam_size
         self._beams = [_Beam()]
         self._finished: list[_Beam] = []
+        self._unsearched: tuple[list[_Beam], list[_Beam], bool] | None = None
         self._opening: _Row | None = None
         self.no_speech = 0.0
         self.begins = True
@@ -200,10 +151,28 @@ class UniversalDecoding:
             ]
         self._choose(rows)
         if self._width < self.beam_size and self._opening is not None and self._unsure():
+            self._unsearched = (self._beams, self._finished, self.done)
             self._width = self.beam_size
             self._finished = []
             self._beams = [_Beam(fed=tuple(range(len(self.prompt))))]
             self._choose([self._opening])
+
+    def hurry(self) -> None:
+        """Search no more: a hypothesis that is late is worth less than a slightly worse one.
+
+        What the draft led to is taken up again where it is longer than what was found since.
+        """
+        self.beam_size = self._width = 1
+        if self.begins or self.done:
+            return
+        self._beams = self._beams[:1]
+        self.done = bool(self._finished)
+        if self._unsearched is None or self.done:
+            return
+        beams, finished, done = self._unsearched
+        [single] = finished or beams
+        if len(single.tokens) >= len(self._beams[0].tokens) and not self._loops(single):
+            self._beams, self._finished, self.done = beams, finished, done
 
     def _unsure(self) -> bool:
         """Whether the single beam is not to be trusted."""

@@ -51,6 +51,11 @@ class FakeDecoding(UniversalDecoding):
     def __init__(self, n_steps: int) -> None:
         self.left = n_steps
         self.done = False
+        self.hurried = False
+
+    def hurry(self) -> None:
+        self.hurried = True
+        self.left = min(self.left, 1)
 
     def advance(self) -> None:
         self.left -= 1
@@ -123,10 +128,11 @@ def engine_of(
     max_jobs: int = 1000,
     lane: int = 8,
     max_spans: int = 3,
+    final_s: float = 0.5,
 ) -> tuple[Engine, Admission]:
     """An engine that lacks nothing but time, and what it reports to."""
-    limits = ScheduleLimits(max_rows, 10**6, 0.5, max_jobs, 10**9)
-    admission = Admission(max_spans, 0.5, time.monotonic)
+    limits = ScheduleLimits(max_rows, 10**6, final_s, max_jobs, 10**9)
+    admission = Admission(max_spans, final_s, time.monotonic)
     partials = PartialShare(1.0, time.monotonic)
     return Engine(model, Schedule(limits), UniversalLane(lane), partials, admission), admission
 

@@ -27,9 +27,9 @@ from tests.asr_service.fakes import (
 )
 
 
-def made(max_rows: int = 4, lane: int = 8) -> tuple[Engine, FakeModel]:
+def made(max_rows: int = 4, lane: int = 8, final_s: float = 0.5) -> tuple[Engine, FakeModel]:
     model = FakeModel()
-    engine, _ = engine_of(model, max_rows=max_rows, lane=lane)
+    engine, _ = engine_of(model, max_rows=max_rows, lane=lane, final_s=final_s)
     return engine, model
 
 
@@ -209,6 +209,15 @@ async def test_universal_decodings_share_their_steps() -> None:
     async with running(engine):
         assert [await outcome(task) for task in tasks] == ["universal"] * 3
     assert model.calls.count("step") <= 6
+
+
+async def test_a_final_that_would_be_late_searches_no_further() -> None:
+    """A partial goes on: it is late whenever it comes."""
+    engine, model = made(final_s=0.02)
+    async with running(engine):
+        assert await outcome(universal(engine, 10**9)) == "universal"
+        assert await outcome(universal(engine, 50, final=False)) == "universal"
+    assert 1 + 50 < model.calls.count("step") < 10**6
 
 
 async def test_a_failing_step_fails_its_decodings_and_the_engine_goes_on() -> None:

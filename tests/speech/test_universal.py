@@ -320,6 +320,42 @@ def test_a_draft_stands_if_it_is_sure_and_is_forgotten_if_not(
     check_equal(drafted, greedy if min(best.log_probs) >= sure else searched)
 
 
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 50), kept=st.integers(0, 40), after=st.integers(0, 6))
+def test_in_a_hurry_a_draft_stands_whether_it_is_sure_or_not(
+    seed: int, kept: int, after: int
+) -> None:
+    """Where all of it was written before, the first step is enough; else no beam is searched."""
+    recognizer = UniversalRecognizer(tiny_model(seed))
+    states = torch.randn(30, D_MODEL, generator=torch.Generator().manual_seed(seed))
+
+    def decode(beam_size: int, draft: list[int], steps: int) -> tuple[UniversalDecoding, int]:
+        decoding = recognizer.decoding(states, 9600, "en", beam_size)
+        if draft:
+            decoding._draft, decoding._width = draft[: decoding._limit - 1], 1
+        n_steps = 0
+        while not decoding.done:
+            if n_steps == steps:
+                decoding.hurry()
+            recognizer.step([decoding])
+            n_steps += 1
+        return decoding, n_steps
+
+    greedy, n_greedy = decode(1, [], -1)
+    best = (greedy._finished or greedy._beams)[0]
+    assume(not greedy._loops(best))
+    written = [token for token in best.tokens if token < greedy._model.end]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("speech.whisper.universal_decoding._SURE", 0.0)  # never sure
+        assume(written)
+        drafted, n_steps = decode(4, written[: 1 + kept], 1)
+        check_equal(drafted, greedy)
+        assert n_steps <= n_greedy
+        searched, n_steps = decode(4, [], after)
+        assert n_steps <= after + greedy._limit
+        assert searched.result() is not None
+
+
 @pytest.mark.gpu
 def test_a_gpu_hears_what_the_cpu_hears() -> None:
     generator = torch.Generator().manual_seed(5)
