@@ -1,6 +1,6 @@
 """Taught by one speaker, judged by another: what an adapter knows of a language, not of a voice.
 
-    python -m benchmarks.transfer_speakers [--languages es,fr,ru] [--source it@1]
+    python -m benchmarks.transfer_speakers [--languages es,fr,ru] [--source it@2]
 
 Spanish, French and Russian have two corpora of one speaker each: prompts of a telephone system,
 read by a professional, and captions of pictures, read by a volunteer. An adapter is trained on the
@@ -34,7 +34,7 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--languages", default="es,fr,ru", help="those with two speakers")
-    parser.add_argument("--source", default="it@1", help="adapter that all start from")
+    parser.add_argument("--source", default="it@2", help="adapter that all start from")
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpora and manifests")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="runs and caches")
     parser.add_argument("--models", type=Path, default=Path("models"), help="adapter store")

@@ -29,7 +29,7 @@ Document = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
 K8S = ROOT / "k8s"
-OVERLAYS = ("cpu", "gpu")
+OVERLAYS = ("cpu", "gpu", "shared-adapters")
 KUSTOMIZATION = "kustomization.yaml"
 KUBERNETES = ("1.30", "1.37")
 """The oldest version with all we use (`preStop.sleep`), and the newest with known schemas."""
@@ -156,6 +156,9 @@ def rendered_problems(documents: Sequence[Document]) -> Iterator[tuple[str, str]
 def references(pod: Document) -> Iterator[tuple[str, str]]:
     """(kind, name) of what a pod needs beside it."""
     yield "ServiceAccount", pod["serviceAccountName"]
+    for volume in pod.get("volumes", []):
+        if claim := volume.get("persistentVolumeClaim"):
+            yield "PersistentVolumeClaim", claim["claimName"]
     for container in pod["containers"]:
         for source in container.get("envFrom", []):
             yield "ConfigMap", source["configMapRef"]["name"]

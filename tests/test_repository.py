@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import readme
+from benchmarks import documents
 from tests import generated_stubs, manifests
 from tests.manifests import Document
 
@@ -127,6 +127,7 @@ def test_an_environment_the_process_would_refuse_is_named(
     assert list(manifests.settings_problems(deployment, [settings])) == [problem]
 
 
-def test_the_tables_of_the_readme_are_what_the_results_say() -> None:
-    text = readme.README.read_text(encoding="utf-8")
-    assert readme.rendered(text) == text
+@pytest.mark.parametrize("path", documents.DOCUMENTS, ids=lambda path: path.name)
+def test_the_tables_of_a_document_are_what_the_results_say(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert documents.rendered(text) == text

@@ -1,7 +1,7 @@
-"""Writes the tables of README.md from results and cards, so that no figure is typed by hand.
+"""Writes the tables of the documents from results and cards, so that no figure is typed by hand.
 
-python -m benchmarks.readme            write them
-python -m benchmarks.readme --check    fail if they are not what the results say
+python -m benchmarks.documents            write them
+python -m benchmarks.documents --check    fail if they are not what the results say
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.transfer_tables import bars_table, curves_table, languages_table, speakers_table
+
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs/transfer.md")
 _MANY = (4, 8, 16, 32)
 _ENGINE = {"adapter_batch", "adapter_swap", "engine_overhead", "precision", "calibration"}
 
@@ -151,8 +153,14 @@ def rendered(text: str) -> str:
         ("streams", streams_table(claims.get("streams"))),
         ("engine", engine_table(claims)),
         ("adapters", adapters_table(cards)),
+        ("transfer", languages_table(results.get("transfer"))),
+        ("transfer bars", bars_table(results.get("transfer"))),
+        ("speakers", speakers_table(results.get("transfer_speakers"))),
+        ("curves", curves_table(results.get("transfer_curves"))),
     ):
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if begin not in text:
+            continue
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         lines = [table] if table else []
@@ -165,14 +173,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if out of date")
     check: bool = parser.parse_args().check
-    text = README.read_text(encoding="utf-8")
-    if check:
-        if rendered(text) != text:
-            print("README.md is out of date: python -m benchmarks.readme", file=sys.stderr)
-            return 1
-        return 0
-    README.write_text(rendered(text), encoding="utf-8")
-    return 0
+    out_of_date = False
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        if not check:
+            document.write_text(rendered(text), encoding="utf-8")
+        elif rendered(text) != text:
+            print(f"{document.name} is out of date: python -m benchmarks.documents", file=sys.stderr)
+            out_of_date = True
+    return int(out_of_date)
 
 
 if __name__ == "__main__":
