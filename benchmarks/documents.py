@@ -179,7 +179,7 @@ def main() -> int:
         if not check:
             document.write_text(rendered(text), encoding="utf-8")
         elif rendered(text) != text:
-            print(f"{document.name} is out of date: python -m benchmarks.documents", file=sys.stderr)
+            print(f"{document.name}: run python -m benchmarks.documents", file=sys.stderr)
             out_of_date = True
     return int(out_of_date)
 

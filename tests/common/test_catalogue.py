@@ -242,13 +242,8 @@ def test_the_shipped_list() -> None:
 
 def test_where_the_store_is() -> None:
     assert models_url("s3://bucket/adapters") == "s3://bucket/adapters"
-    assert set(read_catalogue(models_url(""), ()).languages) == {
-        "en",
-        "es",
-        "fr",
-        "it",
-        "ru",
-    }
+    shipped = set(read_catalogue(models_url(""), ()).languages)
+    assert shipped >= {"be", "bg", "ca", "el", "en", "es", "fr", "it", "ro", "ru"}
 
 
 def test_folders_may_be_links_and_other_files_stand_beside_them(
