@@ -69,8 +69,8 @@ class Climb:
 
     @property
     def wer(self) -> float:
-        """Over the levels in which all languages are spoken."""
-        levels = [level for level in self.levels if level.streams >= self.n_languages]
+        """With as many streams as languages: for each side the same words."""
+        levels = [level for level in self.levels if level.streams == self.n_languages]
         words = sum(level.words for level in levels)
         return round(sum(level.wrong for level in levels) / max(1, words), 4)
 
@@ -143,7 +143,7 @@ async def _climb(name: str, side: Side, plan: Plan, *, told: bool, first: int) -
     for bound_ms, within in WITHIN.items():
         while (n := next_streams(levels, bound_ms, first, within)) is not None and n <= plan.most:
             await play(n)
-    if all(level.streams < n_languages for level in levels):
+    if all(level.streams != n_languages for level in levels):
         await play(n_languages)  # however late: its words are compared
     return Climb(name, language, n_languages, tuple(levels))
 

@@ -117,6 +117,7 @@ class UniversalDecoding:
         self._width = 1 if self._draft else beam_size
         self._beams = [_Beam()]
         self._finished: list[_Beam] = []
+        self._hurried = False
         self._unsearched: tuple[list[_Beam], list[_Beam], bool] | None = None
         self._opening: _Row | None = None
         self.no_speech = 0.0
@@ -161,11 +162,14 @@ class UniversalDecoding:
         """Search no more: a hypothesis that is late is worth less than a slightly worse one.
 
         What the draft led to is taken up again where it is longer than what was found since.
+        Boosted phrases need their search, and so does what would otherwise end in a loop.
         """
-        self.beam_size = self._width = 1
-        if self.begins or self.done:
+        if self._hurried or self.done or self._phrases is not None:
             return
+        self._hurried = True
+        self._width = 1
         self._beams = self._beams[:1]
+        self._finished = [beam for beam in self._finished if not self._loops(beam)]
         self.done = bool(self._finished)
         if self._unsearched is None or self.done:
             return
@@ -177,7 +181,8 @@ class UniversalDecoding:
     def _unsure(self) -> bool:
         """Whether the single beam is not to be trusted."""
         best = (self._finished or self._beams)[0]
-        return min(best.log_probs) < _SURE or (self.done and self._loops(best))
+        doubtful = min(best.log_probs) < _SURE and not self._hurried
+        return doubtful or (self.done and self._loops(best))
 
     def _choose(self, rows: Sequence[_Row]) -> None:
         """Keep the likeliest of what may follow the beams; a row is what may follow one."""

@@ -35,6 +35,7 @@ from tests.stack.talking import (
 
 SEED = 3  # of random numbers that say something in each language
 PCM = clip("it-1").pcm
+SPANISH = read_card(Path(models_url("")) / "es").key
 TAGS = {"eng": "en", "fra": "fr", "cmn-script_simplified": "zh"}
 CODES = {tag: code for code, tag in TAGS.items()}
 
@@ -192,7 +193,7 @@ async def test_bad_adapters_are_refused_with_the_reason(mms: MmsStack) -> None:
 
 async def test_an_adapter_of_another_base_is_refused_by_the_worker(mms: MmsStack) -> None:
     (worker,) = (await mms.stack.fleet()).workers
-    for adapter in ("es@1", f"bad-{OTHER_BASE}@1"):
+    for adapter in (SPANISH, f"bad-{OTHER_BASE}@1"):
         with pytest.raises(Exception, match=f"{adapter} was trained on base"):
             await recognize(worker.address, adapter, PCM)
 
@@ -232,7 +233,7 @@ async def test_two_bases_in_one_fleet(mms: MmsStack, log: Path) -> None:
         )
         fleet = await mms.stack.until(
             lambda fleet: any(
-                "es@1" in worker.resident_adapters and worker.worker_id == whisper
+                SPANISH in worker.resident_adapters and worker.worker_id == whisper
                 for worker in fleet.workers
             ),
             "the Spanish adapter is not where its base is",
@@ -242,5 +243,5 @@ async def test_two_bases_in_one_fleet(mms: MmsStack, log: Path) -> None:
     assert {final.adapter for final in universal.finals} == {"universal"}
     assert word_error_rate(clip("it-1").text, universal.text) <= 0.5, universal.text
     held = {worker.worker_id: worker.resident_adapters for worker in fleet.workers}
-    assert held[whisper] == ("es@1",)
-    assert "es@1" not in held["worker-1"]
+    assert held[whisper] == (SPANISH,)
+    assert SPANISH not in held["worker-1"]
