@@ -52,18 +52,23 @@ def universal_hypotheses(
         ModelNotFound: the model does not know a clip's language.
     """
     known = _read(cache, base.fingerprint)
-    missing = [clip for clip in clips if clip.audio not in known]
+    missing = [clip for clip in clips if _key(clip) not in known]
     for _ in range(len(clips) - len(missing)):
         advance()
     recognizer = UniversalRecognizer(base)
     for number, clip in enumerate(missing, start=1):
         audio = torch.from_numpy(read_audio(clip.audio))
         language = told_language(base, clip.language) or clip.language
-        known[clip.audio] = asdict(recognizer.recognize(base.encoder, audio, language, BEAM))
+        known[_key(clip)] = asdict(recognizer.recognize(base.encoder, audio, language, BEAM))
         if number % _CLIPS_BETWEEN_SAVES == 0 or number == len(missing):
             _write(cache, base.fingerprint, known)
         advance()
-    return [_hypothesis(known[clip.audio]) for clip in clips]
+    return [_hypothesis(known[_key(clip)]) for clip in clips]
+
+
+def _key(clip: Clip) -> str:
+    """The same whether the manifest was named from here or from the root."""
+    return str(Path(clip.audio).absolute())
 
 
 def _read(cache: Path, fingerprint: str) -> dict[str, Any]:
