@@ -30,7 +30,7 @@ _MAX_BATCHES_BEHIND = 2
 # Partials whose share is used up are looked at again no sooner.
 _LEAST_PAUSE_S = 0.001
 # Of a final's time; a beam search that has not ended by then does not go on.
-_SEARCH_SHARE = 0.6
+_SEARCH_SHARE = 0.5
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
