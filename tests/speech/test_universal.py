@@ -356,6 +356,18 @@ def test_in_a_hurry_a_draft_stands_whether_it_is_sure_or_not(
         assert searched.result() is not None
 
 
+def test_boosted_phrases_are_searched_in_a_hurry_too(tiny: WhisperBase) -> None:
+    recognizer = UniversalRecognizer(tiny)
+    states = torch.randn(30, D_MODEL, generator=torch.Generator().manual_seed(1))
+    patient, hurried = (recognizer.decoding(states, 9600, "en", 4, ("abc",)) for _ in range(2))
+    while not patient.done:
+        recognizer.step([patient])
+    while not hurried.done:
+        hurried.hurry()
+        recognizer.step([hurried])
+    check_equal(hurried, patient)
+
+
 @pytest.mark.gpu
 def test_a_gpu_hears_what_the_cpu_hears() -> None:
     generator = torch.Generator().manual_seed(5)
