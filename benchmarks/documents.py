@@ -12,10 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.language_tables import (
+    corpora_table,
+    identification_table,
+    languages_claims_table,
+)
 from benchmarks.transfer_tables import bars_table, curves_table, languages_table, speakers_table
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs/transfer.md")
+DOCUMENTS = tuple(ROOT / name for name in ("README.md", "docs/transfer.md", "docs/language-id.md"))
 _MANY = (4, 8, 16, 32)
 _ENGINE = {"adapter_batch", "adapter_swap", "engine_overhead", "precision", "calibration"}
 
@@ -152,6 +157,9 @@ def rendered(text: str) -> str:
         ("end_to_end", end_to_end_table(results["end_to_end"])),
         ("streams", streams_table(claims.get("streams"))),
         ("engine", engine_table(claims)),
+        ("languages", languages_claims_table(results.get("lid"), results.get("code_switch"))),
+        ("identification", identification_table(results.get("lid"))),
+        ("corpora", corpora_table(results.get("lid"))),
         ("adapters", adapters_table(cards)),
         ("transfer", languages_table(results.get("transfer"))),
         ("transfer bars", bars_table(results.get("transfer"))),

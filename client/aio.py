@@ -24,7 +24,7 @@ from client import wire
 from client.audio import AudioSource, open_audio
 from client.pacing import Pacer
 from client.status import ServerStatus, from_rpc, from_status
-from client.types import AudioFormat, Event, FileTranscript, Fleet, Language, Options
+from client.types import AudioFormat, Event, FileTranscript, Fleet, Language, Options, Piece
 
 if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[pb.TranscribeRequest, pb.TranscribeResponse]
@@ -68,7 +68,7 @@ class AsyncClient:
 
     async def transcribe(
         self,
-        audio: AsyncIterable[bytes] | Iterable[bytes],
+        audio: AsyncIterable[Piece] | Iterable[Piece],
         audio_format: AudioFormat | None = None,
         options: Options | None = None,
     ) -> AsyncIterator[Event]:
@@ -79,7 +79,8 @@ class AsyncClient:
         the source raises is raised here. A plain iterable must not block.
 
         Args:
-            audio: pieces of any length in `audio_format`; about 100 ms each serve well.
+            audio: pieces of any length in `audio_format`; about 100 ms each serve well. A
+                `LanguageSelection` among them changes the languages from there on.
             audio_format: None: 16 kHz mono s16le.
             options: None: every language, with partials.
         """
@@ -148,7 +149,7 @@ class AsyncClient:
 
 
 async def _send(
-    call: Call, first: pb.TranscribeRequest, audio: AsyncIterable[bytes] | Iterable[bytes]
+    call: Call, first: pb.TranscribeRequest, audio: AsyncIterable[Piece] | Iterable[Piece]
 ) -> None:
     """Write the stream. A failing write ends quietly: the reading side knows the status."""
     try:
@@ -167,8 +168,8 @@ async def _send(
         raise
 
 
-async def _write(call: Call, piece: bytes) -> None:
-    for request in wire.audio_requests(piece):
+async def _write(call: Call, piece: Piece) -> None:
+    for request in wire.requests(piece):
         await call.write(request)
 
 

@@ -19,7 +19,7 @@ from client import wire
 from client.audio import AudioSource, open_audio
 from client.pacing import Pacer
 from client.status import from_rpc
-from client.types import AudioFormat, Event, FileTranscript, Fleet, Language, Options
+from client.types import AudioFormat, Event, FileTranscript, Fleet, Language, Options, Piece
 
 
 class Client:
@@ -55,7 +55,7 @@ class Client:
 
     def transcribe(
         self,
-        audio: Iterable[bytes],
+        audio: Iterable[Piece],
         audio_format: AudioFormat | None = None,
         options: Options | None = None,
     ) -> Iterator[Event]:
@@ -65,7 +65,8 @@ class Client:
         may block. Leaving the loop cancels the stream. What the source raises is raised here.
 
         Args:
-            audio: pieces of any length in `audio_format`; about 100 ms each serve well.
+            audio: pieces of any length in `audio_format`; about 100 ms each serve well. A
+                `LanguageSelection` among them changes the languages from there on.
             audio_format: None: 16 kHz mono s16le.
             options: None: every language, with partials.
         """
@@ -76,7 +77,7 @@ class Client:
             yield first
             try:
                 for piece in audio:
-                    yield from wire.audio_requests(piece)
+                    yield from wire.requests(piece)
             except Exception as failure:
                 failures.append(failure)
                 call.cancel()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from client.runs import language_runs, word_starts
 from client.types import Event, Final, LanguageChange, Partial, Segment
 
 PALETTE = (
@@ -50,7 +53,8 @@ class LanguageColours:
 class Captions:
     """Shows the events of streams, one after another; use as a context manager.
 
-    In a terminal the last lines are the partial; elsewhere only finals are printed.
+    In a terminal the last lines are the partial; elsewhere only finals are printed. Where the
+    language changes within a segment, the new one stands in brackets.
 
     Args:
         output: where to.
@@ -61,6 +65,7 @@ class Captions:
         self._console = output
         self._colours = colours or LanguageColours()
         self._live = Live(console=output, auto_refresh=False, transient=True)
+        self._shown: Segment | None = None  # the partial
 
     def __enter__(self) -> Captions:
         if self._console.is_terminal:
@@ -78,34 +83,60 @@ class Captions:
     def show(self, event: Event) -> None:
         """Draw what happened."""
         match event:
-            case Partial(segment) if self._live.is_started:
-                self._live.update(self._partial(segment), refresh=True)
-            case LanguageChange() if self._live.is_started:
-                self._live.update(Text(), refresh=True)
+            case Partial(segment):
+                self._draw(segment)
+            case LanguageChange(start_ms=start_ms):
+                self._draw(self._shown and _before(self._shown, start_ms))
             case Final(segment):
-                if self._live.is_started:
-                    self._live.update(Text(), refresh=True)
+                self._draw(None)
                 if segment.text:
                     self._console.print(self._final(segment), soft_wrap=True)
 
+    def _draw(self, partial: Segment | None) -> None:
+        self._shown = partial
+        if self._live.is_started:
+            self._live.update(self._partial(partial) if partial else Text(), refresh=True)
+
     def _partial(self, segment: Segment) -> Text:
-        stable = " ".join(word.text for word in segment.words[: segment.stable_words])
-        text = Text.assemble((f"{_clock(segment.start_ms)}          {segment.language:<4}", "dim"))
-        if stable and segment.text.startswith(stable):
-            text.append(stable, "dim")
-            return text.append(segment.text[len(stable) :], "dim italic")
-        return text.append(segment.text, "dim italic")
+        words = Text(segment.text, "dim italic")
+        starts = word_starts(segment)
+        if 0 < segment.stable_words <= len(starts):
+            last = segment.stable_words - 1
+            words.stylize("not italic", 0, starts[last] + len(segment.words[last].text))
+        line = Text.assemble((f"{_clock(segment.start_ms)}          ", "dim"))
+        return _tagged(line, segment, words, lambda language: "dim")
 
     def _final(self, segment: Segment) -> Text:
-        colour = self._colours.of(segment.language)
+        words = Text(segment.text)
+        for run in language_runs(segment):
+            words.stylize(self._colours.of(run.language), run.start, run.end)
         times = f"{_clock(segment.start_ms)}–{_clock(segment.end_ms)}  "
         line = Text.assemble((times, "dim"))
-        line.append(f"{segment.language:<4}", f"bold {colour}")
-        mixed = any(word.language != segment.language for word in segment.words)
-        if mixed and " ".join(word.text for word in segment.words) == segment.text:
-            coloured = [Text(word.text, self._colours.of(word.language)) for word in segment.words]
-            return line.append(Text(" ").join(coloured))
-        return line.append(segment.text, colour)
+        return _tagged(line, segment, words, lambda tag: f"bold {self._colours.of(tag)}")
+
+
+def _tagged(line: Text, segment: Segment, words: Text, style: Callable[[str], str]) -> Text:
+    """`words` of a segment after `line`, with each language before what is in it."""
+    for run in language_runs(segment):
+        if run.start == 0:
+            tag = f"{run.language:<3} "
+        else:
+            tag = f"[{run.language}] " if line.plain.endswith(" ") else f" [{run.language}] "
+        line.append(tag, style(run.language)).append_text(words[run.start : run.end])
+    return line
+
+
+def _before(segment: Segment, start_ms: int) -> Segment | None:
+    """What holds of a partial when another language begins; None if nothing does."""
+    starts = word_starts(segment)
+    words = tuple(word for word in segment.words if word.end_ms <= start_ms)
+    if not words or not starts:
+        return None
+    text = segment.text
+    if len(words) < len(starts):
+        text = text[: starts[len(words)]].rstrip()
+    stable = min(segment.stable_words, len(words))
+    return replace(segment, text=text, words=words, stable_words=stable)
 
 
 def _clock(time_ms: int) -> str:

@@ -39,7 +39,7 @@ def render(transcript: FileTranscript, output: Format) -> str:
 
 
 def as_json(transcript: FileTranscript) -> dict[str, Any]:
-    """One file as JSON values; confidences to four digits, null where the server gave none."""
+    """One file as JSON values; probabilities to four digits, null where the server gave none."""
     return {
         "file": transcript.file,
         "duration_ms": transcript.duration_ms,
@@ -51,6 +51,16 @@ def as_json(transcript: FileTranscript) -> dict[str, Any]:
                 "text": segment.text,
                 "confidence": _rounded(segment.confidence),
                 "adapter": segment.adapter,
+                "spans": [
+                    {
+                        "start_ms": span.start_ms,
+                        "end_ms": span.end_ms,
+                        "language": span.language,
+                        "adapter": span.adapter,
+                        "language_probability": _rounded(span.language_probability),
+                    }
+                    for span in segment.spans
+                ],
                 "words": [
                     {
                         "text": word.text,
@@ -67,8 +77,8 @@ def as_json(transcript: FileTranscript) -> dict[str, Any]:
     }
 
 
-def _rounded(confidence: float | None) -> float | None:
-    return None if confidence is None else round(confidence, 4)
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 4)
 
 
 def _srt(transcript: FileTranscript) -> str:

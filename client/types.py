@@ -6,8 +6,12 @@ Confidences and probabilities lie in 0 to 1; None means that the server gave non
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000.0
+"""Of a hint."""
 
 
 class Encoding(Enum):
@@ -36,12 +40,49 @@ class AudioFormat:
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to listen. With neither `language` nor `candidates`, for every known language.
+class LanguageSelection:
+    """Which languages to listen for. With neither `language` nor `candidates`, every known one.
+
+    Put among the pieces of audio, it replaces the languages of the stream from there on, without a
+    new connection: a segment that is open keeps what it began with.
 
     Attributes:
-        language: the whole stream is in this language; nothing is identified.
-        candidates: the languages that may be spoken; each segment is identified among them.
+        language: all that is said is in this language; nothing is identified.
+        candidates: the languages that may be spoken; speech is identified among them.
+        hints: how likely a language is beforehand, against 1 for one that is not named: 4 is four
+            times as likely, 0.25 a quarter; 0.001 to 1000. With candidates, only for them.
+
+    Raises:
+        ValueError: `language` is given and so are `candidates` or `hints`; a weight is out of
+            bounds. Tags are the server's to judge.
+    """
+
+    language: str | None = None
+    candidates: tuple[str, ...] = ()
+    hints: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.language is not None and self.candidates:
+            raise ValueError("give either a language or candidates, not both")
+        if self.language is not None and self.hints:
+            raise ValueError("give either a language or hints, not both")
+        for tag, weight in self.hints.items():
+            if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+                raise ValueError(
+                    f"the hint for {tag!r} weighs {weight:g}: give {MIN_WEIGHT:g} to {MAX_WEIGHT:g}"
+                )
+
+
+Piece = bytes | LanguageSelection
+"""What a stream is made of."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to listen.
+
+    Attributes:
+        language, candidates, hints: which languages, as in `LanguageSelection`.
         partial_results: whether `Partial` events are wanted.
         end_silence_ms: silence that ends a segment, 100 to 5000; None: the server's default.
         max_segment_ms: longest segment, 2000 to 28000; None: the server's default.
@@ -50,7 +91,7 @@ class Options:
             a lexicon or the universal decoder serves it.
 
     Raises:
-        ValueError: both `language` and `candidates` are given.
+        ValueError: as `LanguageSelection` does.
     """
 
     language: str | None = None
@@ -59,10 +100,14 @@ class Options:
     end_silence_ms: int | None = None
     max_segment_ms: int | None = None
     boosted_phrases: tuple[str, ...] = ()
+    hints: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.language is not None and self.candidates:
-            raise ValueError("give either a language or candidates, not both")
+        self.selection()
+
+    def selection(self) -> LanguageSelection:
+        """Its languages alone."""
+        return LanguageSelection(self.language, self.candidates, self.hints)
 
 
 @dataclass(frozen=True)
@@ -77,14 +122,27 @@ class Word:
 
 
 @dataclass(frozen=True)
+class LanguageSpan:
+    """A stretch of a segment in one language; the last three as in `Segment`."""
+
+    start_ms: int
+    end_ms: int
+    language: str
+    adapter: str
+    language_probability: float | None
+
+
+@dataclass(frozen=True)
 class Segment:
     """One stretch of speech between two silences, so far or for good.
 
     Attributes:
         number: counts the stream's segments from 0.
-        adapter: what produced the text: `<adapter id>@<version>` or `universal`.
+        language: of most of the segment; `spans` and `words` tell of all.
+        adapter: what produced the text in it: `<adapter id>@<version>` or `universal`.
         stable_words: leading words that are unlikely to change; in a final, all.
         language_probability: None also when the caller fixed the language.
+        spans: the segment by language, in order and without gaps; most have one.
     """
 
     number: int
@@ -97,6 +155,7 @@ class Segment:
     words: tuple[Word, ...]
     stable_words: int = 0
     language_probability: float | None = None
+    spans: tuple[LanguageSpan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +181,11 @@ class Final:
 
 @dataclass(frozen=True)
 class LanguageChange:
-    """Another language is spoken from `start_ms`; partials of `segment` shown before are void."""
+    """Another language is spoken from `start_ms` on than the one in which words were shown.
+
+    Words of `segment` shown so far that end after `start_ms` are void, also stable ones; those
+    before them hold. The next partial shows both what holds and what is new.
+    """
 
     segment: int
     start_ms: int

@@ -26,12 +26,6 @@ def channel_options(address: str) -> list[tuple[str, int]]:
 
 def config_request(audio: types.AudioFormat, options: types.Options) -> pb.TranscribeRequest:
     """The first message of a stream."""
-    language = None
-    if options.language is not None:
-        language = pb.LanguageSelection(fixed=options.language)
-    elif options.candidates:
-        candidates = pb.LanguageCandidates(languages=options.candidates)
-        language = pb.LanguageSelection(candidates=candidates)
     raw = audio.encoding is not types.Encoding.CONTAINER
     return pb.TranscribeRequest(
         config=pb.StreamConfig(
@@ -40,7 +34,7 @@ def config_request(audio: types.AudioFormat, options: types.Options) -> pb.Trans
                 sample_rate_hz=audio.sample_rate_hz if raw else 0,
                 channel_count=audio.channel_count if raw else None,
             ),
-            language=language,
+            language=_selection(options.selection()),
             partial_results=options.partial_results,
             end_silence_ms=options.end_silence_ms,
             max_segment_ms=options.max_segment_ms,
@@ -49,10 +43,13 @@ def config_request(audio: types.AudioFormat, options: types.Options) -> pb.Trans
     )
 
 
-def audio_requests(audio: bytes) -> Iterator[pb.TranscribeRequest]:
-    """`audio` as messages of at most `MAX_MESSAGE_BYTES`; none for no bytes."""
-    for start in range(0, len(audio), MAX_MESSAGE_BYTES):
-        yield pb.TranscribeRequest(audio=audio[start : start + MAX_MESSAGE_BYTES])
+def requests(piece: types.Piece) -> Iterator[pb.TranscribeRequest]:
+    """Other languages as a message; audio as several of at most `MAX_MESSAGE_BYTES`, or none."""
+    if isinstance(piece, types.LanguageSelection):
+        yield pb.TranscribeRequest(language=_selection(piece))
+        return
+    for start in range(0, len(piece), MAX_MESSAGE_BYTES):
+        yield pb.TranscribeRequest(audio=piece[start : start + MAX_MESSAGE_BYTES])
 
 
 def event(response: pb.TranscribeResponse) -> types.Event | None:
@@ -142,8 +139,18 @@ class Collector:
         return types.FileTranscript(file, self._duration_ms, tuple(self._segments), warnings)
 
 
+def _selection(selection: types.LanguageSelection) -> pb.LanguageSelection:
+    asked = pb.LanguageSelection()
+    if selection.language is not None:
+        asked.fixed = selection.language
+    if selection.candidates:
+        asked.candidates.languages.extend(selection.candidates)
+    for tag, weight in selection.hints.items():
+        asked.hints.add(language=tag, weight=weight)
+    return asked
+
+
 def _segment(transcript: pb.Transcript) -> types.Segment:
-    probable = transcript.HasField("language_probability")
     return types.Segment(
         number=transcript.segment,
         start_ms=transcript.start_ms,
@@ -163,5 +170,19 @@ def _segment(transcript: pb.Transcript) -> types.Segment:
             for word in transcript.words
         ),
         stable_words=transcript.stable_words,
-        language_probability=transcript.language_probability if probable else None,
+        language_probability=_language_probability(transcript),
+        spans=tuple(
+            types.LanguageSpan(
+                start_ms=span.start_ms,
+                end_ms=span.end_ms,
+                language=span.language,
+                adapter=span.adapter,
+                language_probability=_language_probability(span),
+            )
+            for span in transcript.spans
+        ),
     )
+
+
+def _language_probability(told: pb.Transcript | pb.LanguageSpan) -> float | None:
+    return told.language_probability if told.HasField("language_probability") else None

@@ -8,13 +8,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import langcodes
-
 from common.errors import UnknownLanguage
 from common.fleet import UNIVERSAL
 from common.routing import Routing
 from common.store import Holdings
-from common.tags import english_name, fallbacks
+from common.tags import english_name, fallbacks, nearest_tags
 
 
 @dataclass(frozen=True)
@@ -93,25 +91,9 @@ class Catalogue:
             written = [known for known in self.languages if known.startswith(f"{candidate}-")]
             if written:
                 return self.languages[min(written)]
-        nearest = ", ".join(f"{x.tag} ({x.name})" for x in self._nearest(tag))
+        close = (self.languages[known] for known in nearest_tags(tag, self.languages))
+        nearest = ", ".join(f"{x.tag} ({x.name})" for x in close)
         raise UnknownLanguage(f"{field} is {tag!r:.64}, which is not served; nearest: {nearest}")
-
-    def _nearest(self, tag: str) -> list[ServedLanguage]:
-        """By distance of the languages where the tag is one, else by spelling of tag and name."""
-        import difflib  # noqa: PLC0415 only to word an error
-
-        known = list(self.languages.values())
-        if langcodes.tag_is_valid(tag):
-            close = [x for x in known if langcodes.tag_distance(tag, x.tag) < 60]
-            if close:
-                return sorted(close, key=lambda x: langcodes.tag_distance(tag, x.tag))[:3]
-        wanted = tag.lower()[:64]
-
-        def likeness(language: ServedLanguage) -> float:
-            spellings = (language.tag.lower(), language.name.lower())
-            return max(difflib.SequenceMatcher(None, wanted, x).ratio() for x in spellings)
-
-        return sorted(known, key=likeness, reverse=True)[:3]
 
 
 def models_url(configured: str) -> str:
@@ -125,8 +107,15 @@ def universal_languages() -> tuple[str, ...]:
     return tuple(json.loads(text))
 
 
-def catalogue_of(holdings: Holdings, universal_tags: tuple[str, ...]) -> Catalogue:
+def catalogue_of(
+    holdings: Holdings,
+    universal_tags: tuple[str, ...],
+    identified: AbstractSet[str] | None = None,
+) -> Catalogue:
     """The languages of the base model, and over them those that the store's adapters serve.
+
+    `identified` are the tags that language identification tells apart; None for those of the base
+    model, whose own language tokens then do.
 
     An adapter whose card says that the universal path hears its language better is left out. Which
     base the fleet runs plays no part: a store that fits the fleet is what `PANGLOT_MODELS` selects.
@@ -143,7 +132,7 @@ def catalogue_of(holdings: Holdings, universal_tags: tuple[str, ...]) -> Catalog
         languages[tag] = stable = _served(holdings, tag, routing.stable, None)
         if routing.canary is not None:
             trials[tag] = Trial(_served(holdings, tag, routing.canary, stable), routing)
-    return Catalogue(languages, universal.keys(), trials)
+    return Catalogue(languages, universal.keys() if identified is None else identified, trials)
 
 
 def _served(

@@ -41,6 +41,10 @@ class IdleStream(PanglotError):
     """The caller sent nothing for longer than allowed."""
 
 
+class DeadlinePassed(PanglotError):
+    """The caller's own deadline passed before its turn came; what it asked for was not done."""
+
+
 class NoWorker(PanglotError):
     """No worker is reachable, or the one that was died and no other could take over."""
 
@@ -70,6 +74,7 @@ GRPC_STATUS: dict[type[PanglotError], grpc.StatusCode] = {
     LimitExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     IdleStream: grpc.StatusCode.DEADLINE_EXCEEDED,
+    DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     NoWorker: grpc.StatusCode.UNAVAILABLE,
     AdapterNotFound: grpc.StatusCode.NOT_FOUND,
     AdapterRefused: grpc.StatusCode.FAILED_PRECONDITION,

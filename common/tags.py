@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import langcodes
 
 # What the tables of macrolanguages leave apart, and speech recognition need not.
-_SAME = {"nb": "no"}
+_SAME = {"nb": "no", "zlm": "ms"}
 
 
 def standard_tag(text: str) -> str:
@@ -17,6 +19,32 @@ def standard_tag(text: str) -> str:
     parsed = langcodes.get(tag)
     usual = langcodes.get(parsed.language or "und").maximize().script
     return "-".join(part for part in tag.split("-") if part != usual)
+
+
+def widely_called(tag: str) -> str:
+    """A language by the wider tag under which speech recognition knows it: `nb` is `no`."""
+    return _SAME.get(tag, tag)
+
+
+def nearest_tags(tag: str, known: Collection[str], count: int = 3) -> list[str]:
+    """Those of `known` by distance of the languages where `tag` is one, else by spelling.
+
+    By spelling of the tag, or of the language's English name.
+    """
+    import difflib  # noqa: PLC0415 only to word an error
+
+    if langcodes.tag_is_valid(tag):
+        distances = {other: langcodes.tag_distance(tag, other) for other in known}
+        close = [other for other in known if distances[other] < 60]
+        if close:
+            return sorted(close, key=distances.__getitem__)[:count]
+    wanted = tag.lower()[:64]
+
+    def likeness(other: str) -> float:
+        spellings = (other.lower(), english_name(other).lower())
+        return max(difflib.SequenceMatcher(None, wanted, x).ratio() for x in spellings)
+
+    return sorted(known, key=likeness, reverse=True)[:count]
 
 
 def fallbacks(tag: str) -> tuple[str, ...]:

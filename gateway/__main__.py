@@ -16,7 +16,7 @@ from common.store import StoreReader
 from common.tasks import alongside
 from gateway.catalogue import CatalogueWatcher
 from gateway.language import LanguageClient
-from gateway.segment import Services
+from gateway.options import Services
 from gateway.servicer import TranscriptionServicer
 from gateway.settings import GatewaySettings
 from gateway.workers import WorkerPool
@@ -29,11 +29,14 @@ async def run() -> None:
     fleet = FleetWatcher(redis)
     await fleet.refresh()
     store = StoreReader(AdapterFiles(models_url(settings.models)))
-    catalogue = CatalogueWatcher(store, universal_languages(), settings.catalogue_s)
+    lid = LanguageClient(settings.lid_address)
+    catalogue = CatalogueWatcher(
+        store, universal_languages(), lid.model_languages, settings.catalogue_s
+    )
     services = Services(
         catalogue=catalogue,
         workers=WorkerPool(fleet, random.Random()),
-        lid=LanguageClient(settings.lid_address),
+        lid=lid,
     )
     servicer = TranscriptionServicer(services, fleet, settings)
 
@@ -46,7 +49,7 @@ async def run() -> None:
             await run_server(settings.address, register, drain_s=settings.drain_s)
     finally:
         await services.workers.close()
-        await services.lid.close()
+        await lid.close()
         await redis.aclose()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -14,28 +15,50 @@ _log = structlog.get_logger()
 
 
 class CatalogueWatcher:
-    """Reads the store every so often."""
+    """Reads the store, and asks language identification, every so often."""
 
     def __init__(
-        self, store: StoreReader, universal_tags: tuple[str, ...], interval_s: float
+        self,
+        store: StoreReader,
+        universal_tags: tuple[str, ...],
+        identified: Callable[[], Awaitable[Collection[str] | None]],
+        interval_s: float,
     ) -> None:
-        """Read it once; raises StoreUnavailable where it does not answer."""
+        """Read the store once; raises StoreUnavailable where it does not answer.
+
+        Args:
+            store: of adapters.
+            universal_tags: what the base model knows.
+            identified: asks which tags language identification tells apart; None: no answer. Until
+                the first answer they are those of the base model.
+            interval_s: from one look to the next.
+        """
         self._store = store
         self._universal_tags = universal_tags
+        self._ask = identified
         self._interval_s = interval_s
         self._available = True
         self._holdings = store.read()
+        self._identified = frozenset(universal_tags)
         self.latest = catalogue_of(self._holdings, universal_tags)
 
     async def run(self) -> None:
-        """Refresh until cancelled. While the store is away, what was read last stays."""
+        """Refresh until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_s)
             await self.refresh()
+            await asyncio.sleep(self._interval_s)
 
     async def refresh(self) -> None:
-        """Read the store once, in a thread: it may be far away."""
+        """Look once. While the one or the other is away, what it said last stays."""
+        holdings, identified = await asyncio.gather(self._read_store(), self._ask_identified())
+        if identified != self._identified:
+            _log.info("languages identified", before=len(self._identified), now=len(identified))
+        if (holdings, identified) != (self._holdings, self._identified):
+            self._adopt(holdings, identified)
+
+    async def _read_store(self) -> Holdings:
         try:
+            # In a thread: it may be far away.
             holdings = await asyncio.to_thread(self._store.read)
             if self._holdings.versions and not holdings.versions:
                 # A volume that is no longer mounted looks like this.
@@ -44,14 +67,17 @@ class CatalogueWatcher:
             if self._available:
                 _log.warning("store unavailable; what was served stays", reason=str(error))
             self._available = False
-            return
+            return self._holdings
         self._available = True
-        if holdings != self._holdings:
-            self._adopt(holdings)
+        return holdings
 
-    def _adopt(self, holdings: Holdings) -> None:
-        before, self._holdings = self.latest, holdings
-        self.latest = catalogue_of(holdings, self._universal_tags)
+    async def _ask_identified(self) -> frozenset[str]:
+        told = await self._ask()
+        return self._identified if told is None else frozenset(told)
+
+    def _adopt(self, holdings: Holdings, identified: frozenset[str]) -> None:
+        before, self._holdings, self._identified = self.latest, holdings, identified
+        self.latest = catalogue_of(holdings, self._universal_tags, identified)
         for tag in sorted({*before.languages, *self.latest.languages}):
             old, new = (_described(catalogue, tag) for catalogue in (before, self.latest))
             if old != new:

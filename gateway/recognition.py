@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 
 from panglot.v1 import asr_pb2
 
@@ -34,11 +35,13 @@ class Recognition:
     def final(self, n_samples: int) -> Final:
         """The final of the span's first `n_samples`, asked for once however often this is called.
 
-        The future fails as `Span.responses` does.
+        It takes the place of one that was asked for before and is not there yet, as it does for the
+        worker: that one is cancelled. The future fails as `Span.responses` does.
         """
         for cut, known in self._finals.items():
-            if cut.n_samples == n_samples:
+            if cut.n_samples == n_samples and not known.cancelled():
                 return known
+        self._forget_finals()
         final: Final = asyncio.get_running_loop().create_future()
         final.add_done_callback(_noticed)
         cut = Cut(len(self._finals) + 1, n_samples)
@@ -49,25 +52,33 @@ class Recognition:
             self._span.finalize(cut)
         return final
 
-    async def close(self) -> None:
-        """Stop, and let the worker forget the span."""
+    def stop(self) -> None:
+        """Nothing more is wanted: let the worker forget the span."""
         self._task.cancel()
+        self._forget_finals()
+
+    async def close(self) -> None:
+        """Stop, and wait until it has."""
+        self.stop()
         await asyncio.gather(self._task, return_exceptions=True)
-        for final in self._finals.values():
-            final.cancel()
 
     async def _read(self, workers: WorkerPool) -> None:
         try:
-            async for response in self._span.responses(workers):
-                if response.WhichOneof("response") == "partial":
-                    self._show(response.partial)
-                else:
-                    self._resolve(response.final)
+            async with aclosing(self._span.responses(workers)) as responses:
+                async for response in responses:
+                    if response.WhichOneof("response") == "partial":
+                        self._show(response.partial)
+                    else:
+                        self._resolve(response.final)
         except Exception as error:  # whatever it is, nobody may wait for ever
             self._error = error
             for final in self._finals.values():
                 if not final.done():
                     final.set_exception(error)
+
+    def _forget_finals(self) -> None:
+        for final in self._finals.values():
+            final.cancel()  # not if it is there
 
     def _resolve(self, answer: asr_pb2.FinalHypothesis) -> None:
         for cut, final in self._finals.items():

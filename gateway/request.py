@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from panglot.v1 import transcription_pb2
 
-from common.catalogue import Catalogue, ServedLanguage
+from common.catalogue import Catalogue
 from common.errors import IdleStream, InvalidRequest
 from gateway.audio import AudioSpec, audio_spec
-from gateway.segment import Options
+from gateway.options import Options
 from gateway.segmenter import SegmenterSettings
+from gateway.selection import with_languages
 from gateway.settings import GatewaySettings
 
 Request = transcription_pb2.TranscribeRequest
 
-_MAX_CANDIDATES = 200
 _END_SILENCE_MS = (100, 5000)
 _MAX_SEGMENT_MS = (2000, 28_000)
 _MAX_PHRASES = 100
@@ -51,15 +51,27 @@ class Requests:
             raise InvalidRequest(f"the first message must be `config`; it is {_told(kind)}")
         return message.config
 
-    async def audio(self) -> AsyncIterator[bytes]:
-        """Bytes of audio until the client says that there are no more."""
+    async def audio(
+        self, select: Callable[[transcription_pb2.LanguageSelection], None]
+    ) -> AsyncIterator[bytes]:
+        """Bytes of audio until the client says that there are no more.
+
+        Calls `select` where the client asks for other languages: before it, all bytes that were
+        sent before have been taken.
+        """
         while (message := await self._next()) is not None:
-            kind = message.WhichOneof("request")
-            if kind == "end_of_audio":
-                break
-            if kind != "audio":
-                raise InvalidRequest(f"after `config` only `audio` may come; this is {_told(kind)}")
-            yield message.audio
+            match message.WhichOneof("request"):
+                case "audio":
+                    yield message.audio
+                case "language":
+                    select(message.language)
+                case "end_of_audio":
+                    break
+                case kind:
+                    raise InvalidRequest(
+                        "after `config` only `audio` and `language` may come, then "
+                        f"`end_of_audio`; this is {_told(kind)}"
+                    )
         self._audio_ended.set()
 
     async def nothing_more(self) -> None:
@@ -94,46 +106,17 @@ def plan_stream(
     max_segment_ms = settings.max_segment_ms
     if config.HasField("max_segment_ms"):
         max_segment_ms = _within("max_segment_ms", config.max_segment_ms, _MAX_SEGMENT_MS)
-    fixed, candidates = _languages(config.language, catalogue)
+    options = Options(
+        fixed=None,
+        candidates=None,
+        partials=not config.HasField("partial_results") or config.partial_results,
+        boosted_phrases=_phrases(config.boosted_phrases),
+    )
     return StreamPlan(
         audio=audio_spec(config.audio),
         segmenter=SegmenterSettings(end_silence_ms=end_silence_ms, max_segment_ms=max_segment_ms),
-        options=Options(
-            fixed=fixed,
-            candidates=candidates,
-            partials=not config.HasField("partial_results") or config.partial_results,
-            boosted_phrases=_phrases(config.boosted_phrases),
-        ),
+        options=with_languages(options, config.language, catalogue, "config.language"),
     )
-
-
-def _languages(
-    selection: transcription_pb2.LanguageSelection, catalogue: Catalogue
-) -> tuple[ServedLanguage | None, tuple[str, ...] | None]:
-    """The language of the whole stream, or the tags of those to choose among; both None for all."""
-    match selection.WhichOneof("selection"):
-        case "fixed":
-            return catalogue.find(selection.fixed, "config.language.fixed"), None
-        case "candidates":
-            field = "config.language.candidates"
-            tags = selection.candidates.languages
-            if not 1 <= len(tags) <= _MAX_CANDIDATES:
-                raise InvalidRequest(f"{field} has {len(tags)} tags: give 1 to {_MAX_CANDIDATES}")
-            found = [catalogue.find(tag, field) for tag in tags]
-            candidates = tuple(language.tag for language in found)
-            if len(set(candidates)) < len(candidates):
-                twice = next(tag for tag in candidates if candidates.count(tag) > 1)
-                raise InvalidRequest(f"{field} names {twice!r} twice")
-            if len(found) == 1:
-                return found[0], None
-            for language in found:
-                if not catalogue.is_identified(language):
-                    raise InvalidRequest(
-                        f"{field} names {language.tag!r}, which language identification does not "
-                        "know: name it alone, in config.language.fixed"
-                    )
-            return None, candidates
-    return None, None
 
 
 def _phrases(phrases: Sequence[str]) -> tuple[str, ...]:

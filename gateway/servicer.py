@@ -13,7 +13,7 @@ from common.errors import Overloaded
 from common.fleet import WorkerRecord
 from common.registry import FleetWatcher
 from common.service import reporting
-from gateway.segment import Services
+from gateway.options import Services
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 

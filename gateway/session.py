@@ -15,9 +15,11 @@ from common.errors import CorruptAudio, IdleStream
 from common.tasks import first_error
 from gateway.audio import pcm_16k
 from gateway.listener import Listener
+from gateway.options import Services
 from gateway.request import Request, Requests, plan_stream
-from gateway.segment import Event, Segment, Services
+from gateway.segment import Event, Segment
 from gateway.segmenter import SpeechStarted
+from gateway.selection import with_languages
 from gateway.settings import GatewaySettings
 from gateway.tracker import LanguageTracker, TrackerSettings
 
@@ -54,7 +56,8 @@ class Session:
         config = await requests.config()  # step 1
         plan = plan_stream(config, self._served(), self._settings)
         self._services.workers.check_room(plan.options.fixed)
-        tracker = LanguageTracker(plan.options.candidates, TrackerSettings())
+        options = plan.options
+        tracker = LanguageTracker(TrackerSettings(arbitration=bool(self._settings.arbitration)))
         previous: Segment | None = None
         segment_count = 0
 
@@ -63,16 +66,20 @@ class Session:
             name = f"{self.stream_id}/{event.segment}"
             previous = Segment(
                 *(name, event.segment, event.start, self._services, self._served()),
-                *(plan.options, tracker, previous),
+                *(options, tracker, previous),
             )
             return previous
+
+        def select(selection: transcription_pb2.LanguageSelection) -> None:
+            nonlocal options
+            options = with_languages(options, selection, self._served(), "language")
 
         listener = Listener(plan.segmenter, begin)
         started = transcription_pb2.StreamStarted(stream_id=self.stream_id)
         await self._emit(Event(started=started))
         with first_error():
             async with asyncio.TaskGroup() as tasks:
-                audio = pcm_16k(plan.audio, requests.audio())  # step 2
+                audio = pcm_16k(plan.audio, requests.audio(select))  # step 2
                 listening = tasks.create_task(self._listen(audio, listener, tasks))  # step 3
                 after_end = tasks.create_task(requests.nothing_more())
                 while (segment := await self._segments.get()) is not None:

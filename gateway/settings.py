@@ -35,4 +35,11 @@ class GatewaySettings:
     max_segment_ms: int = setting(
         "PANGLOT_GATEWAY_MAX_SEGMENT_MS", 15_000, "longest segment", low=2000, high=28_000
     )
+    arbitration: int = setting(
+        "PANGLOT_GATEWAY_ARBITRATION",
+        1,
+        "1: a span is heard in two languages while they are close; 0: never",
+        low=0,
+        high=1,
+    )
     drain_s: float = setting("PANGLOT_DRAIN_SECONDS", 10.0, "time to finish on SIGTERM", low=0)

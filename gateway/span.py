@@ -16,7 +16,7 @@ from common.audio import SAMPLE_RATE_HZ, to_wire
 from common.catalogue import ServedLanguage
 from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded, PanglotError
 from common.status import ServerStatus
-from gateway.segment_audio import SegmentAudio
+from gateway.segment_audio import SpanAudio
 from gateway.workers import WorkerPool
 
 # Half a second of audio a message, when there is a backlog to replay.
@@ -50,7 +50,7 @@ class Span:
     def __init__(
         self,
         span_id: str,
-        audio: SegmentAudio,
+        audio: SpanAudio,
         language: ServedLanguage,
         *,
         partials: bool,

@@ -84,7 +84,7 @@ def load_base_model(name: str = EMBEDDED, cache: Path | None = None) -> BaseMode
         ModelNotFound: nothing of that name can be read; the message says what to install.
     """
     transformers_logging.disable_progress_bar()  # half a second is not worth a bar
-    directory = _directory(name, cache or default_cache())
+    directory = find_directory(name, cache)
     if _family(directory, name) == "wav2vec2":
         encoder = load_wav2vec2(directory, name)
         found = fingerprint(encoder)
@@ -155,7 +155,13 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "panglot"
 
 
-def _directory(name: str, cache: Path) -> Path:
+def find_directory(name: str = EMBEDDED, cache: Path | None = None) -> Path:
+    """The directory in the hub's layout that `name` stands for, downloaded where it is a hub id.
+
+    Raises:
+        ModelNotFound: there is none, and the message says what to do.
+    """
+    cache = cache or default_cache()
     if name == EMBEDDED:
         try:
             return _embedded(cache)

@@ -10,6 +10,7 @@ from common.errors import PanglotError
 from transfer.data.command import app as data_app
 from transfer.evaluation.calibrate_command import calibrate_command
 from transfer.evaluation.command import evaluate_command
+from transfer.identification.command import app as language_id_app
 from transfer.models import app as models_app
 from transfer.publishing.command import add_to as add_publish_commands
 from transfer.training.command import train_command
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(models_app, name="models")
+app.add_typer(language_id_app, name="language-id")
 
 app.command("train", no_args_is_help=True)(train_command)
 app.command("evaluate")(evaluate_command)

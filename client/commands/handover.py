@@ -19,6 +19,7 @@ _TOOLS = {
     "promote": "Let the canary hear all streams.",
     "rollback": "Take a canary back, or return to the version that served before.",
     "calibrate": "Fit the confidence of a base model's own decoder.",
+    "language-id": "Train the head that tells which language is spoken.",
     "models": "Bring in models made elsewhere: convert checkpoints, import MMS's adapters.",
 }
 

@@ -31,6 +31,14 @@ def command(
     candidates: Annotated[
         str | None, typer.Option(metavar="TAG,TAG…", help="The languages that may be spoken.")
     ] = None,
+    hint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TAG=WEIGHT",
+            help="How likely a language is beforehand, against 1 for the others, such as `es=4` "
+            "or `pt=0.25`; may be repeated.",
+        ),
+    ] = None,
     boost: Annotated[
         list[str] | None,
         typer.Option(metavar="PHRASE", help="A name or term likely to be said; may be repeated."),
@@ -64,6 +72,8 @@ def command(
 
     `panglot transcribe --candidates en,es --format srt call.wav > call.srt`
 
+    `panglot transcribe --candidates en,es,pt --hint es=4 call.wav`
+
     `panglot transcribe --language es --boost "Ahmed Hassan" --boost Teruel call.wav`
 
     `panglot transcribe --format json *.flac | jq .segments[].text`
@@ -75,7 +85,7 @@ def command(
     targets = _targets(files, output, output_dir)
     with Client(server) as client:
         views = _Views(output, several=len(files) > 1, to_stdout=output_dir is None)
-        options = _options(language, candidates, boost or [], partials=views.live)
+        options = _options(language, candidates, hint or [], boost or [], partials=views.live)
         failed = False
         for file, target in zip(files, targets, strict=True):
             try:
@@ -166,16 +176,44 @@ def _progress(file: str) -> Iterator[Show]:
 
 
 def _options(
-    language: str | None, candidates: str | None, boost: list[str], *, partials: bool
+    language: str | None,
+    candidates: str | None,
+    hints: list[str],
+    boost: list[str],
+    *,
+    partials: bool,
 ) -> Options:
     if language is not None and candidates is not None:
         raise typer.BadParameter("give either --language or --candidates, not both")
     tags = tuple(tag.strip() for tag in (candidates or "").split(",") if tag.strip())
     if candidates is not None and not tags:
         raise typer.BadParameter("--candidates needs at least one language, as in en,es")
-    return Options(
-        language=language, candidates=tags, partial_results=partials, boosted_phrases=tuple(boost)
-    )
+    if language is not None and hints:
+        raise typer.BadParameter("give either --language or --hint, not both")
+    try:
+        return Options(
+            language=language,
+            candidates=tags,
+            hints=_weights(hints),
+            partial_results=partials,
+            boosted_phrases=tuple(boost),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _weights(hints: list[str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for hint in hints:
+        tag, _, number = hint.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"--hint is {hint!r}; give TAG=WEIGHT, as in es=4") from None
+        if tag in weights:
+            raise typer.BadParameter(f"--hint names {tag} twice")
+        weights[tag] = weight
+    return weights
 
 
 def _targets(files: list[str], output: Format, folder: Path | None) -> list[Path | None]:

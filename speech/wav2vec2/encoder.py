@@ -12,18 +12,19 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from transformers import Wav2Vec2Config, Wav2Vec2Model
+from transformers import Wav2Vec2Config, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 from transformers.models.wav2vec2.modeling_wav2vec2 import (
     Wav2Vec2Attention,
     Wav2Vec2EncoderLayer,
     Wav2Vec2GroupNormConvLayer,
 )
+from transformers.utils import logging as transformers_logging
 
 from common.errors import ModelNotFound
 from speech.encoder import FRAME_MS, Adapt, SharedEncoder, within
@@ -32,6 +33,8 @@ from speech.features import SAMPLE_RATE_HZ
 # Its positions are a convolution and reach any length, but attention's cost grows with the square
 # of it. 30 s is what the other family takes, so that a segment fits whichever encoder runs.
 _MAX_SAMPLES = 30 * SAMPLE_RATE_HZ
+
+_Model = TypeVar("_Model", bound=Wav2Vec2PreTrainedModel)
 
 
 class Wav2Vec2SharedEncoder(SharedEncoder):
@@ -145,21 +148,44 @@ def load_wav2vec2(directory: Path, name: str) -> Wav2Vec2SharedEncoder:
     Raises:
         ModelNotFound: it has no safetensors, lacks weights, or is of a shape that is not served.
     """
+    config, normalise = read_architecture(directory, name)
+    config.adapter_attn_dim = None
+    wav2vec2 = read_weights(_WithoutHead, directory, config, name)
+    encoder = Wav2Vec2SharedEncoder(wav2vec2, normalise)
+    encoder.eval()
+    return encoder
+
+
+def read_architecture(directory: Path, name: str) -> tuple[Wav2Vec2Config, bool]:
+    """The configuration of a model, and whether it hears audio of zero mean and unit variance.
+
+    Raises:
+        ModelNotFound: it cannot be read, or is of a shape that is not served.
+    """
     try:
         config = Wav2Vec2Config.from_pretrained(directory)
         normalise = _normalises(directory)
     except Exception as error:  # transformers raises kinds of its own
         raise ModelNotFound(f"base model {name!r} has no readable configuration") from error
     _check(config, name)
+    config.mask_time_prob = config.mask_feature_prob = 0.0  # only its own training used the mask
+    return config, normalise
+
+
+def read_weights(kind: type[_Model], directory: Path, config: Wav2Vec2Config, name: str) -> _Model:
+    """A model of `kind` from safetensors; float32 on the CPU, in evaluation, without gradients.
+
+    Raises:
+        ModelNotFound: it has no safetensors, or lacks weights.
+    """
     if not any(directory.glob("*.safetensors")):
         raise ModelNotFound(
             f"base model {name!r} has no safetensors; a checkpoint that stands there is made into "
             "such by: panglot models convert CHECKPOINT OUT_DIR"
         )
-    config.adapter_attn_dim = None
-    config.mask_time_prob = config.mask_feature_prob = 0.0  # only its own training used the mask
+    transformers_logging.disable_progress_bar()  # a service's log is no place for one
     try:
-        loaded: Any = _WithoutHead.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             directory,
             config=config,
             dtype=torch.float32,
@@ -167,15 +193,13 @@ def load_wav2vec2(directory: Path, name: str) -> Wav2Vec2SharedEncoder:
             local_files_only=True,
             output_loading_info=True,
         )
-        wav2vec2, found = loaded
+        model, found = loaded
         if found["missing_keys"]:  # it would be left random, with no more than a warning
             raise ValueError(f"no weights for {sorted(found['missing_keys'])[:3]}")
     except Exception as error:  # safetensors and transformers raise kinds of their own
         raise ModelNotFound(f"base model {name!r} holds no readable wav2vec2 model") from error
-    wav2vec2.requires_grad_(False)
-    encoder = Wav2Vec2SharedEncoder(wav2vec2, normalise)
-    encoder.eval()
-    return encoder
+    model.requires_grad_(False)
+    return cast(_Model, model.eval())
 
 
 class _WithoutHead(Wav2Vec2Model):

@@ -38,6 +38,15 @@ def final(number: int = 0, language: str = "en", text: str = "hello world") -> p
         words=words,
         stable_words=len(words),
         adapter=f"{language}-asterisk@1",
+        spans=[
+            pb.LanguageSpan(
+                language=language,
+                start_ms=1000 * number,
+                end_ms=1000 * number + 900,
+                adapter=f"{language}-asterisk@1",
+                language_probability=0.75,
+            )
+        ],
     )
 
 
@@ -47,6 +56,9 @@ def transcribe_all(gateway: FakeGateway, requests: Requests, _: grpc.ServicerCon
     gateway.config = next(requests).config
     yield pb.TranscribeResponse(partial=pb.Transcript(text="hel", language="en"))
     for request in requests:
+        if request.HasField("language"):
+            gateway.selections.append((len(gateway.audio), request.language))
+            continue
         gateway.audio += request.audio
         gateway.message_sizes.append(len(request.audio))
     yield pb.TranscribeResponse(final=final())
@@ -71,6 +83,7 @@ class FakeGateway(rpc.TranscriptionServiceServicer):
         self.config = pb.StreamConfig()
         self.audio = b""
         self.message_sizes: list[int] = []
+        self.selections: list[tuple[int, pb.LanguageSelection]] = []  # after how many bytes
         self.cancelled = threading.Event()
 
     def Transcribe(  # noqa: N802 - the name on the wire

@@ -88,6 +88,32 @@ def test_languages_asked_for(
     assert list(gateway.config.language.candidates.languages) == candidates
 
 
+def test_hints(gateway: FakeGateway, wav: Path) -> None:
+    hints = ("--hint", "es=4", "--hint", "pt-BR=0.25")
+    assert run("transcribe", str(wav), *hints, "--server", gateway.address).exit_code == 0
+    told = [(hint.language, hint.weight) for hint in gateway.config.language.hints]
+    assert told == [("es", 4), ("pt-BR", 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--hint", "es"), "TAG=WEIGHT, as in es=4"),
+        (("--hint", "es="), "TAG=WEIGHT, as in es=4"),
+        (("--hint", "es=much"), "--hint is 'es=much'"),
+        (("--hint", "es=0"), "the hint for 'es' weighs 0: give 0.001 to 1000"),
+        (("--hint", "es=-1"), "weighs -1"),
+        (("--hint", "es=nan"), "weighs nan"),
+        (("--hint", "es=2", "--hint", "es=3"), "--hint names es twice"),
+        (("--hint", "es=2", "--language", "es"), "either --language or --hint, not both"),
+    ],
+)
+def test_hints_that_cannot_be(options: tuple[str, ...], says: str) -> None:
+    result = run("transcribe", "a.wav", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_phrases_to_boost(gateway: FakeGateway, wav: Path) -> None:
     boost = ("--boost", "Ahmed Hassan", "--boost", "sertraline")
     assert run("transcribe", str(wav), *boost, "--server", gateway.address).exit_code == 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -21,18 +22,21 @@ from client import (
     FileTranscript,
     Final,
     LanguageChange,
+    LanguageSelection,
+    LanguageSpan,
     Options,
     Partial,
     ServerUnreachable,
     Started,
     TranscriptionError,
 )
+from client.types import Piece
 from tests.client.fake_gateway import FakeGateway, Requests, Responses, fake_gateway
 
 AWAY = "127.0.0.1:1"
 
 
-def heard(client_kind: str, address: str, audio: list[bytes], **how: object) -> list[Event]:
+def heard(client_kind: str, address: str, audio: Sequence[Piece], **how: object) -> list[Event]:
     """All events of a stream, by the blocking or the asynchronous client."""
     audio_format, options = how.get("audio_format"), how.get("options")
     assert audio_format is None or isinstance(audio_format, AudioFormat)
@@ -80,6 +84,7 @@ def test_events_come_in_order_and_complete(kind: str, gateway: FakeGateway) -> N
     assert last.segment.text == "hola a todos"
     assert last.segment.words[2].confidence == 0.875
     assert last.segment.language_probability is None
+    assert last.segment.spans == (LanguageSpan(1000, 1900, "es", "es-asterisk@1", 0.75),)
     assert events[3] == LanguageChange(1, 1000, "en", "es", 0.75)
     assert gateway.audio == b"\1\2" * 800 + b"\3\4" * 800
 
@@ -89,6 +94,7 @@ def test_configuration_reaches_the_server(kind: str, gateway: FakeGateway) -> No
     audio_format = AudioFormat(Encoding.MULAW, 8000, 2)
     options = Options(
         candidates=("en", "es"),
+        hints={"es": 4},
         partial_results=False,
         end_silence_ms=300,
         boosted_phrases=("Ahmed Hassan", "sertraline"),
@@ -98,9 +104,29 @@ def test_configuration_reaches_the_server(kind: str, gateway: FakeGateway) -> No
     assert config.audio.encoding == pb.AUDIO_ENCODING_MULAW
     assert (config.audio.sample_rate_hz, config.audio.channel_count) == (8000, 2)
     assert list(config.language.candidates.languages) == ["en", "es"]
+    assert [(hint.language, hint.weight) for hint in config.language.hints] == [("es", 4)]
     assert (config.partial_results, config.end_silence_ms) == (False, 300)
     assert list(config.boosted_phrases) == ["Ahmed Hassan", "sertraline"]
     assert not config.HasField("max_segment_ms")
+
+
+@both
+def test_languages_change_between_pieces(kind: str, gateway: FakeGateway) -> None:
+    pieces: list[Piece] = [
+        bytes(320),
+        LanguageSelection(language="es"),
+        LanguageSelection(candidates=("en", "es"), hints={"en": 0.5}),
+        bytes(640),
+        LanguageSelection(),
+    ]
+    heard(kind, gateway.address, pieces)
+    assert len(gateway.audio) == 960
+    first, second, last = gateway.selections
+    assert first == (320, pb.LanguageSelection(fixed="es"))
+    assert second[0] == 320
+    assert list(second[1].candidates.languages) == ["en", "es"]
+    assert [(hint.language, hint.weight) for hint in second[1].hints] == [("en", 0.5)]
+    assert last == (960, pb.LanguageSelection())
 
 
 @both
@@ -266,6 +292,17 @@ async def test_async_languages_and_fleet(gateway: FakeGateway) -> None:
             await client.fleet()
 
 
-def test_language_and_candidates_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match="not both"):
-        Options(language="en", candidates=("es",))
+@pytest.mark.parametrize("kind", [Options, LanguageSelection])
+def test_what_excludes_a_language(kind: type[Options] | type[LanguageSelection]) -> None:
+    with pytest.raises(ValueError, match="either a language or candidates, not both"):
+        kind(language="en", candidates=("es",))
+    with pytest.raises(ValueError, match="either a language or hints, not both"):
+        kind(language="en", hints={"en": 2})
+
+
+@pytest.mark.parametrize("weight", [0, -1, 0.0009, 1001, math.nan, math.inf])
+@pytest.mark.parametrize("kind", [Options, LanguageSelection])
+def test_a_hint_has_bounds(kind: type[Options] | type[LanguageSelection], weight: float) -> None:
+    with pytest.raises(ValueError, match=r"the hint for 'en' weighs .*: give 0\.001 to 1000"):
+        kind(hints={"en": weight})
+    assert kind(hints={"en": 0.001, "es": 1000}).hints["es"] == 1000

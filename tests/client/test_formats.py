@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from client.formats import Format, cues, render
-from client.types import FileTranscript, Segment, Word
+from client.types import FileTranscript, LanguageSpan, Segment, Word
 
 
 def segment(start_ms: int, text: str, *, word_ms: int = 400, language: str = "en") -> Segment:
@@ -15,7 +15,9 @@ def segment(start_ms: int, text: str, *, word_ms: int = 400, language: str = "en
         for place, word in enumerate(text.split())
     )
     end_ms = start_ms + len(words) * word_ms + 50
-    return Segment(0, start_ms, end_ms, language, text, 0.87654321, f"{language}-x@1", words)
+    adapter = f"{language}-x@1"
+    spans = (LanguageSpan(start_ms, end_ms, language, adapter, 0.98765),)
+    return Segment(*(0, start_ms, end_ms, language, text, 0.87654321, adapter, words), spans=spans)
 
 
 TRANSCRIPT = FileTranscript(
@@ -48,6 +50,15 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                 "text": "Ben & Jerry",
                 "confidence": 0.8765,
                 "adapter": "en-x@1",
+                "spans": [
+                    {
+                        "start_ms": 1250,
+                        "end_ms": 2500,
+                        "language": "en",
+                        "adapter": "en-x@1",
+                        "language_probability": 0.9877,
+                    }
+                ],
                 "words": [
                     {
                         "text": text,
@@ -66,6 +77,15 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                 "text": "",
                 "confidence": 0.8765,
                 "adapter": "en-x@1",
+                "spans": [
+                    {
+                        "start_ms": 2700,
+                        "end_ms": 2750,
+                        "language": "en",
+                        "adapter": "en-x@1",
+                        "language_probability": 0.9877,
+                    }
+                ],
                 "words": [],
             },
             {
@@ -75,6 +95,7 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                 "text": "καλημέρα",
                 "confidence": None,
                 "adapter": "universal",
+                "spans": [],
                 "words": [],
             },
         ],

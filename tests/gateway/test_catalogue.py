@@ -17,20 +17,33 @@ from common.store import ROUTING_FOLDER, StoreReader
 from gateway.catalogue import CatalogueWatcher
 
 
-def add(files: AdapterFiles, version: int) -> None:
+def add(files: AdapterFiles, version: int, language: str = "it") -> None:
     card = {
-        "id": "it",
+        "id": language,
         "version": version,
-        "language": "it",
+        "language": language,
         "base_fingerprint": "sha256:whisper",
         "served_by": "adapter",
         "evaluation": None,
     }
-    files.create(f"it@{version}", CARD_FILE, json.dumps(card).encode())
+    files.create(f"{language}@{version}", CARD_FILE, json.dumps(card).encode())
 
 
-def watcher_of(files: AdapterFiles, interval_s: float = 60.0) -> CatalogueWatcher:
-    return CatalogueWatcher(StoreReader(files), ("it", "en"), interval_s)
+class FakeLid:
+    """Says which languages it knows; None is no answer."""
+
+    def __init__(self, *languages: str) -> None:
+        self.languages: tuple[str, ...] | None = languages or None
+
+    async def model_languages(self) -> tuple[str, ...] | None:
+        return self.languages
+
+
+def watcher_of(
+    files: AdapterFiles, interval_s: float = 60.0, lid: FakeLid | None = None
+) -> CatalogueWatcher:
+    asks = (lid or FakeLid()).model_languages
+    return CatalogueWatcher(StoreReader(files), ("it", "en"), asks, interval_s)
 
 
 def serves(watcher: CatalogueWatcher) -> str:
@@ -116,3 +129,27 @@ async def test_it_looks_again_and_again(tmp_path: Path) -> None:
             while serves(watcher) != f"it@{version}":  # noqa: ASYNC110 what is waited for
                 await asyncio.sleep(0.01)
     running.cancel()
+
+
+async def test_what_is_identified_is_what_the_service_says(tmp_path: Path) -> None:
+    files = AdapterFiles(str(tmp_path))
+    add(files, 1, language="lij")
+    lid = FakeLid()
+    watcher = watcher_of(files, lid=lid)
+
+    def identified() -> list[str]:
+        known = watcher.latest.languages.values()
+        return [language.tag for language in known if watcher.latest.is_identified(language)]
+
+    await watcher.refresh()
+    assert identified() == ["it", "en"]  # it has not answered
+    lid.languages = ("en", "lij", "xx")
+    with capture_logs() as logs:
+        await watcher.refresh()
+        await watcher.refresh()
+    assert identified() == ["en", "lij"]
+    assert [(log["before"], log["now"]) for log in logs] == [(2, 3)]
+    lid.languages = None
+    await watcher.refresh()
+    assert identified() == ["en", "lij"]  # it is away
+    assert watcher.latest.for_stream("s", {}).identified == {"en", "lij", "xx"}

@@ -20,12 +20,13 @@ from common.catalogue import Catalogue, ServedLanguage
 from common.errors import CorruptAudio, IdleStream, Overloaded
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 from common.registry import FleetWatcher
-from gateway.segment import Event, Services
+from gateway.options import Services
+from gateway.segment import Event
 from gateway.segment_audio import SegmentAudio
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 from gateway.workers import WorkerPool
-from tests.gateway.test_segment import FakeLid, services_of, stream
+from tests.gateway.serving import FakeLid, FakeWorker, services_of, stream
 
 CLIP = Path(__file__).parents[1] / "audio" / "en-1.flac"
 Request = transcription_pb2.TranscribeRequest
@@ -59,7 +60,7 @@ async def test_what_was_heard_before_damage_is_told_before_the_damage() -> None:
     async def emit(event: Event) -> None:
         events.append(event)
 
-    async with stream() as speaking:
+    async with stream(worker=FakeWorker(echo=True)) as speaking:
         session = Session(services(speaking.workers), GatewaySettings(), emit)
         with pytest.raises(CorruptAudio, match="middle of a sample"):
             await session.run(messages(speech() + b"\0"))
@@ -95,7 +96,7 @@ async def test_a_client_that_never_reads_is_given_up() -> None:
         if event.WhichOneof("event") != "started":
             raise TimeoutError  # what the time limit makes of waiting
 
-    async with stream() as speaking:
+    async with stream(worker=FakeWorker(echo=True)) as speaking:
         settings = replace(GatewaySettings(), idle_s=5.0)
         session = Session(services(speaking.workers), settings, emit)
         with pytest.raises(IdleStream, match="no event was read for 5 s"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator
@@ -20,7 +21,9 @@ from common.catalogue import ServedLanguage
 from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded
 from common.fleet import FleetSnapshot, WorkerRecord
 from common.registry import FleetWatcher
-from gateway.segment_audio import SegmentAudio
+from gateway.hearing import Hearings
+from gateway.recognition import Recognition
+from gateway.segment_audio import SegmentAudio, SpanAudio
 from gateway.span import Cut, Span
 from gateway.workers import WorkerPool
 
@@ -94,8 +97,10 @@ async def final_from(
     pool: WorkerPool, language: ServedLanguage = ITALIAN
 ) -> asr_pb2.RecognizeResponse:
     """What the fleet answers to a whole span."""
-    audio = SegmentAudio(0)
-    audio.append(SAMPLES)
+    segment = SegmentAudio(0)
+    segment.append(np.concatenate([np.ones(100, np.float32), SAMPLES, np.ones(100, np.float32)]))
+    audio = SpanAudio(segment, 100)
+    audio.cut(100 + len(SAMPLES))
     span = Span("s/0/1", audio, language, partials=False, boosted_phrases=PHRASES)
     span.finalize(Cut(1, len(SAMPLES)))
     async with aclosing(span.responses(pool)) as responses:
@@ -167,3 +172,64 @@ def test_the_second_attempt_is_at_once_and_the_others_ever_later() -> None:
     for pause, longest in zip(pauses, (0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1, 1), strict=True):
         assert longest / 2 <= pause <= longest
     assert pauses[5:] != sorted(pauses[5:])[:1] * 4, "each draws its own"
+
+
+async def test_the_audio_of_a_span_is_its_part_of_the_segment() -> None:
+    segment = SegmentAudio(5000)
+    audio = SpanAudio(segment, 10)
+    assert (audio.n_samples, len(audio.read(0, 99))) == (0, 0)
+    segment.append(np.arange(30, dtype=np.float32))
+    assert audio.n_samples == 20
+    assert audio.read(2, 5).tolist() == [12, 13, 14]
+    audio.cut(25)
+    segment.append(np.arange(30, 40, dtype=np.float32))
+    assert audio.n_samples == 15
+    assert audio.read(13, 99).tolist() == [23, 24]
+    assert len(audio.read(15, 99)) == 0
+    waiting = asyncio.ensure_future(audio.changed())
+    await asyncio.sleep(0)
+    audio.cut(None)
+    await asyncio.wait_for(waiting, 10)
+    assert audio.n_samples == 30
+    audio.cut(5)
+    assert audio.n_samples == 0
+
+
+def recognition_of(
+    segment: SegmentAudio, language: ServedLanguage, pool: WorkerPool
+) -> Recognition:
+    """Of all of a segment."""
+    span = Span("s", SpanAudio(segment, 0), language, partials=False, boosted_phrases=())
+    return Recognition(span, pool, lambda _: None)
+
+
+async def test_what_another_final_took_the_place_of_is_asked_for_again() -> None:
+    segment = SegmentAudio(0)
+    segment.append(SAMPLES)
+    async with fleet_of(RefusingWorker(0, FULL)) as pool:
+        recognition = recognition_of(segment, ITALIAN, pool)
+        early, late = recognition.final(30_000), recognition.final(40_000)
+        assert early.cancelled(), "the worker will not answer it"
+        again = recognition.final(30_000)
+        assert late.cancelled()
+        assert recognition.final(30_000) is again
+        segment.append(np.zeros(20_000, np.float32))
+        await asyncio.wait_for(again, 10)
+        await asyncio.wait_for(recognition.final(40_000), 10)
+        assert recognition.final(30_000) is again, "it is known"
+        waiting = recognition.final(99_000)
+        await recognition.close()
+        assert waiting.cancelled()
+
+
+async def test_what_the_stable_version_heard_is_told_as_such() -> None:
+    segment = SegmentAudio(0)
+    segment.append(SAMPLES)
+    async with fleet_of(RefusingWorker(1, LOST)) as pool:
+        hearings = Hearings(
+            segment, lambda _, language, __: recognition_of(segment, language, pool), lambda: None
+        )
+        hearings.begin(0, CANARY, None)
+        (heard,) = await hearings.finals(len(SAMPLES))
+        assert heard.source.adapter == "it@1"
+        await hearings.close()

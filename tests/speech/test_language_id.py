@@ -16,7 +16,7 @@ import common.catalogue
 from common.errors import ModelNotFound
 from speech.base_model import WhisperBase
 from speech.precision import place
-from speech.whisper.language_id import WINDOW_SAMPLES, LanguageIdentifier
+from speech.whisper.language_id import WINDOW_SAMPLES, WhisperLanguageIdentifier
 from speech.whisper.languages import from_bcp47, model_languages, token_id
 from tests.speech.tiny import noise, tiny_model
 
@@ -52,17 +52,36 @@ def test_the_right_language(
     base: WhisperBase, clip: Callable[[str], Tensor], clips: dict[str, dict[str, Any]]
 ) -> None:
     names = ["en-1.flac", "fr-1.flac", "it-1.flac", "es-2.flac", "ru-2.flac"]
-    identifier = LanguageIdentifier(base)
+    identifier = WhisperLanguageIdentifier(base)
     posteriors = identifier.posteriors([clip(name) for name in names])
-    assert posteriors.shape == (5, 99)
+    assert posteriors.shape == (5, 100)
     assert posteriors.dtype == torch.float32
     assert torch.allclose(posteriors.sum(dim=1), torch.ones(5), atol=1e-5)
-    heard = [identifier.languages[index] for index in posteriors.argmax(dim=1).tolist()]
+    heard = [identifier.languages[index] for index in posteriors[:, :-1].argmax(dim=1).tolist()]
     assert heard == [clips[name]["language"] for name in names]
 
 
+def test_the_real_model_tells_silence_from_speech(
+    base: WhisperBase, clip: Callable[[str], Tensor]
+) -> None:
+    identifier = WhisperLanguageIdentifier(base)
+    background = identifier.posteriors([torch.zeros(32_000), clip("fr-1.flac")])[:, -1]
+    assert background[0] > 0.6
+    assert background[1] < 0.1
+
+
+def test_a_temperature_flattens_and_changes_no_rank() -> None:
+    plain, flat = (
+        WhisperLanguageIdentifier(tiny_model(), temperature=temperature).posteriors([noise(16_000)])
+        for temperature in (1.0, 4.0)
+    )
+    assert flat.max() < plain.max()
+    assert torch.equal(flat.argsort(dim=1), plain.argsort(dim=1))
+    assert torch.allclose(flat, (plain.log() / 4).softmax(dim=-1), atol=1e-5)
+
+
 def test_a_window_does_not_hear_its_neighbours() -> None:
-    identifier = LanguageIdentifier(tiny_model())
+    identifier = WhisperLanguageIdentifier(tiny_model())
     windows = [noise(1600, 1), noise(16_000, 2), noise(WINDOW_SAMPLES + 999, 3)]
     together = identifier.posteriors(windows)
     alone = torch.cat([identifier.posteriors([window]) for window in windows])
@@ -74,7 +93,9 @@ def test_a_window_does_not_hear_its_neighbours() -> None:
 
 
 def test_in_bfloat16() -> None:
-    exact = LanguageIdentifier(tiny_model()).posteriors([noise(16_000)])
-    rounded = LanguageIdentifier(tiny_model(), place("cpu", "bfloat16")).posteriors([noise(16_000)])
+    exact = WhisperLanguageIdentifier(tiny_model()).posteriors([noise(16_000)])
+    rounded = WhisperLanguageIdentifier(tiny_model(), place("cpu", "bfloat16")).posteriors(
+        [noise(16_000)]
+    )
     assert rounded.dtype == torch.float32
     assert torch.allclose(rounded, exact, atol=0.05)

@@ -22,6 +22,7 @@ from tests.stack.talking import (
     check_protocol,
     configuration,
     pieces,
+    selection,
     spoken,
     talk,
 )
@@ -105,6 +106,36 @@ REFUSED: dict[str, tuple[Callable[[], list[Request]], str, tuple[str, ...]]] = {
         lambda: [configuration(candidates=("en", "qqq"))],
         "INVALID_ARGUMENT",
         ("config.language.candidates", "'qqq'", "nearest"),
+    ),
+    "a hint that nobody can follow": (
+        lambda: [configuration(candidates=("en", "es"), hints={"es": 0})],
+        "INVALID_ARGUMENT",
+        ("config.language.hints", "'es'", "0.001 to 1000"),
+    ),
+    "a hint outside the candidates": (
+        lambda: [configuration(candidates=("en", "es"), hints={"fr": 2})],
+        "INVALID_ARGUMENT",
+        ("config.language.hints", "'fr'", "not among config.language.candidates"),
+    ),
+    "a hint for a fixed language": (
+        lambda: [configuration(fixed="en", hints={"en": 2})],
+        "INVALID_ARGUMENT",
+        ("config.language.hints", "config.language.fixed"),
+    ),
+    "a change to a language nobody knows": (
+        lambda: [ENGLISH, *pieces(SILENCE), Request(language=selection("gsw"))],
+        "INVALID_ARGUMENT",
+        ("language.fixed", "'gsw'", "de (German)"),
+    ),
+    "a change before the configuration": (
+        lambda: [Request(language=selection("en"))],
+        "INVALID_ARGUMENT",
+        ("first message", "config", "language"),
+    ),
+    "a change after the end": (
+        lambda: [ENGLISH, *pieces(clip("en-1").pcm), END, Request(language=selection("es"))],
+        "INVALID_ARGUMENT",
+        ("`language` after `end_of_audio`",),
     ),
     "no encoding": (
         lambda: [configuration(pb.AUDIO_ENCODING_UNSPECIFIED)],

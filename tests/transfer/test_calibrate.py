@@ -111,6 +111,9 @@ def test_what_the_slow_decoder_heard_is_kept(
     other = replace(base, fingerprint="sha256:1")
     assert universal_hypotheses(other, heard, cache) == [spoken]
     assert asked == ["en", "en"]
+    monkeypatch.setattr("transfer.evaluation.universal._decoder", lambda: "another day's code")
+    assert universal_hypotheses(other, heard, cache) == [spoken]
+    assert asked == ["en", "en", "en"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"base": "tiny"}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+import speech.whisper.universal
 from speech.base_model import WhisperBase
 from speech.ctc.paths import TimedWord
 from speech.whisper.languages import model_languages
@@ -45,13 +47,14 @@ def universal_hypotheses(
         base: the model.
         clips: audio to hear.
         cache: written again every few clips, so that an interrupted command goes on where it was;
-            one of another model is forgotten.
+            one of another model, or of a decoder that has changed since, is forgotten.
         advance: called after each clip.
 
     Raises:
         ModelNotFound: the model does not know a clip's language.
     """
-    known = _read(cache, base.fingerprint)
+    maker = f"{base.fingerprint} {_decoder()}"
+    known = _read(cache, maker)
     missing = [clip for clip in clips if _key(clip) not in known]
     for _ in range(len(clips) - len(missing)):
         advance()
@@ -61,7 +64,7 @@ def universal_hypotheses(
         language = told_language(base, clip.language) or clip.language
         known[_key(clip)] = asdict(recognizer.recognize(base.encoder, audio, language, BEAM))
         if number % _CLIPS_BETWEEN_SAVES == 0 or number == len(missing):
-            _write(cache, base.fingerprint, known)
+            _write(cache, maker, known)
         advance()
     return [_hypothesis(known[_key(clip)]) for clip in clips]
 
@@ -71,19 +74,27 @@ def _key(clip: Clip) -> str:
     return str(Path(clip.audio).absolute())
 
 
-def _read(cache: Path, fingerprint: str) -> dict[str, Any]:
-    """Hypotheses of the model by audio file; none where the file is missing or spoilt."""
+def _decoder() -> str:
+    """Changes whenever the decoder's code does: what it once heard, it may hear otherwise."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(speech.whisper.universal.__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(cache: Path, maker: str) -> dict[str, Any]:
+    """Hypotheses of a model and decoder by audio file; none where the file is missing or spoilt."""
     try:
         document = json.loads(cache.read_text(encoding="utf-8"))
-        if document["base"] == fingerprint:
+        if document["maker"] == maker:
             return dict(document["hypotheses"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # it is only a cache
     return {}
 
 
-def _write(cache: Path, fingerprint: str, known: dict[str, Any]) -> None:
-    document = {"base": fingerprint, "hypotheses": known}
+def _write(cache: Path, maker: str, known: dict[str, Any]) -> None:
+    document = {"maker": maker, "hypotheses": known}
     write_whole(cache, json.dumps(document, ensure_ascii=False, indent=1))
 
 

@@ -35,8 +35,8 @@ def disturbed(samples: Samples, speed: float, chance: np.random.Generator) -> Sa
     before, after = chance.integers(0, int(_LONGEST_SILENCE_S * SAMPLE_RATE_HZ), size=2)
     heard = np.pad(heard, (before, after)) * 10 ** (chance.uniform(*_GAIN_DB) / 20)
     loudness = float(np.sqrt(np.mean(np.square(heard)))) if len(heard) else 0.0
-    noise = _noise(len(heard), chance.uniform(0.0, _STEEPEST), chance)
-    heard = heard + noise * loudness * 10 ** (-chance.uniform(*_SNR_DB) / 20)
+    hiss = noise(len(heard), chance.uniform(0.0, _STEEPEST), chance)
+    heard = heard + hiss * loudness * 10 ** (-chance.uniform(*_SNR_DB) / 20)
     if chance.random() < TELEPHONE_SHARE:
         heard = telephone_band(heard.astype(np.float32))
     return np.asarray(np.clip(heard, -1.0, 1.0), np.float32)
@@ -49,7 +49,7 @@ def telephone_band(samples: Samples) -> Samples:
     return np.pad(wide, (0, len(samples) - len(wide))).astype(np.float32)
 
 
-def _noise(n_samples: int, steepness: float, chance: np.random.Generator) -> Samples:
+def noise(n_samples: int, steepness: float, chance: np.random.Generator) -> Samples:
     """Noise of unit power whose amplitude falls as frequency to the power of `steepness`."""
     if n_samples < 2:
         return np.zeros(n_samples, np.float32)

@@ -24,19 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14panglot/v1/lid.proto\x12\npanglot.v1\"V\n\x0fIdentifyRequest\x12\x11\n\tpcm_s16le\x18\x01 \x01(\x0c\x12\x12\n\ncandidates\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"E\n\x10IdentifyResponse\x12\x31\n\nposteriors\x18\x01 \x03(\x0b\x32\x1d.panglot.v1.LanguagePosterior\":\n\x11LanguagePosterior\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x32Z\n\x11LanguageIdService\x12\x45\n\x08Identify\x12\x1b.panglot.v1.IdentifyRequest\x1a\x1c.panglot.v1.IdentifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14panglot/v1/lid.proto\x12\npanglot.v1\"\x88\x01\n\x0fIdentifyRequest\x12\x11\n\tpcm_s16le\x18\x01 \x01(\x0c\x12\x12\n\ncandidates\x18\x02 \x03(\t\x12\x12\n\x05top_k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1c\n\x0fmin_probability\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\x12\n\x10_min_probability\"\xbf\x01\n\x10IdentifyResponse\x12\x31\n\nposteriors\x18\x01 \x03(\x0b\x32\x1d.panglot.v1.LanguagePosterior\x12\x15\n\x08language\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x34\n\x0cundetermined\x18\x03 \x01(\x0e\x32\x1e.panglot.v1.UndeterminedReason\x12\x1e\n\x16\x62\x61\x63kground_probability\x18\x04 \x01(\x02\x42\x0b\n\t_language\":\n\x11LanguagePosterior\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"k\n\x15IdentifyStreamRequest\x12\x32\n\x06\x63onfig\x18\x01 \x01(\x0b\x32 .panglot.v1.IdentifyStreamConfigH\x00\x12\x13\n\tpcm_s16le\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"\xc0\x01\n\x14IdentifyStreamConfig\x12\x12\n\ncandidates\x18\x01 \x03(\t\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1c\n\x0fmin_probability\x18\x03 \x01(\x02H\x01\x88\x01\x01\x12\x16\n\twindow_ms\x18\x04 \x01(\x05H\x02\x88\x01\x01\x12\x13\n\x06hop_ms\x18\x05 \x01(\x05H\x03\x88\x01\x01\x42\x08\n\x06_top_kB\x12\n\x10_min_probabilityB\x0c\n\n_window_msB\t\n\x07_hop_ms\"p\n\x16IdentifyStreamResponse\x12\x10\n\x08start_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x03\x12\x34\n\x0eidentification\x18\x03 \x01(\x0b\x32\x1c.panglot.v1.IdentifyResponse\"\x11\n\x0fGetModelRequest\"3\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tlanguages\x18\x02 \x03(\t*\x80\x01\n\x12UndeterminedReason\x12#\n\x1fUNDETERMINED_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dUNDETERMINED_REASON_NO_SPEECH\x10\x01\x12\"\n\x1eUNDETERMINED_REASON_HESITATION\x10\x02\x32\xfe\x01\n\x11LanguageIdService\x12\x45\n\x08Identify\x12\x1b.panglot.v1.IdentifyRequest\x1a\x1c.panglot.v1.IdentifyResponse\x12[\n\x0eIdentifyStream\x12!.panglot.v1.IdentifyStreamRequest\x1a\".panglot.v1.IdentifyStreamResponse(\x01\x30\x01\x12\x45\n\x08GetModel\x12\x1b.panglot.v1.GetModelRequest\x1a\x1c.panglot.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panglot.v1.lid_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IDENTIFYREQUEST']._serialized_start=36
-  _globals['_IDENTIFYREQUEST']._serialized_end=122
-  _globals['_IDENTIFYRESPONSE']._serialized_start=124
-  _globals['_IDENTIFYRESPONSE']._serialized_end=193
-  _globals['_LANGUAGEPOSTERIOR']._serialized_start=195
-  _globals['_LANGUAGEPOSTERIOR']._serialized_end=253
-  _globals['_LANGUAGEIDSERVICE']._serialized_start=255
-  _globals['_LANGUAGEIDSERVICE']._serialized_end=345
+  _globals['_UNDETERMINEDREASON']._serialized_start=920
+  _globals['_UNDETERMINEDREASON']._serialized_end=1048
+  _globals['_IDENTIFYREQUEST']._serialized_start=37
+  _globals['_IDENTIFYREQUEST']._serialized_end=173
+  _globals['_IDENTIFYRESPONSE']._serialized_start=176
+  _globals['_IDENTIFYRESPONSE']._serialized_end=367
+  _globals['_LANGUAGEPOSTERIOR']._serialized_start=369
+  _globals['_LANGUAGEPOSTERIOR']._serialized_end=427
+  _globals['_IDENTIFYSTREAMREQUEST']._serialized_start=429
+  _globals['_IDENTIFYSTREAMREQUEST']._serialized_end=536
+  _globals['_IDENTIFYSTREAMCONFIG']._serialized_start=539
+  _globals['_IDENTIFYSTREAMCONFIG']._serialized_end=731
+  _globals['_IDENTIFYSTREAMRESPONSE']._serialized_start=733
+  _globals['_IDENTIFYSTREAMRESPONSE']._serialized_end=845
+  _globals['_GETMODELREQUEST']._serialized_start=847
+  _globals['_GETMODELREQUEST']._serialized_end=864
+  _globals['_GETMODELRESPONSE']._serialized_start=866
+  _globals['_GETMODELRESPONSE']._serialized_end=917
+  _globals['_LANGUAGEIDSERVICE']._serialized_start=1051
+  _globals['_LANGUAGEIDSERVICE']._serialized_end=1305
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,16 @@ class LanguageIdServiceStub:
                 request_serializer=panglot_dot_v1_dot_lid__pb2.IdentifyRequest.SerializeToString,
                 response_deserializer=panglot_dot_v1_dot_lid__pb2.IdentifyResponse.FromString,
                 _registered_method=True)
+        self.IdentifyStream = channel.stream_stream(
+                '/panglot.v1.LanguageIdService/IdentifyStream',
+                request_serializer=panglot_dot_v1_dot_lid__pb2.IdentifyStreamRequest.SerializeToString,
+                response_deserializer=panglot_dot_v1_dot_lid__pb2.IdentifyStreamResponse.FromString,
+                _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/panglot.v1.LanguageIdService/GetModel',
+                request_serializer=panglot_dot_v1_dot_lid__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=panglot_dot_v1_dot_lid__pb2.GetModelResponse.FromString,
+                _registered_method=True)
 
 
 class LanguageIdServiceServicer:
@@ -46,6 +56,40 @@ class LanguageIdServiceServicer:
 
     def Identify(self, request, context):
         """One window.
+
+        Errors: INVALID_ARGUMENT, which names the field and its limit; RESOURCE_EXHAUSTED while too many
+        windows wait: try again later; DEADLINE_EXCEEDED where the call's deadline passes first: the
+        window is then not run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IdentifyStream(self, request_iterator, context):
+        """Overlapping windows of one recording, live or as fast as it is sent.
+
+        Requests, in this order: one `config`; any number of `pcm_s16le`. The end of the audio is the
+        closing of the sending side.
+
+        Responses: one for each window, in the order of time, as soon as the window is full. Windows
+        start at the stream's first sample and every `hop_ms` after that. Once the sending side is
+        closed, audio after the end of the last full window is told by a last, shorter window that
+        starts `hop_ms` after that one; unless this window is below 100 ms. A stream that is shorter
+        than `window_ms` has one window, all of it.
+
+        The service reads on when the windows of what it has read are told, so a sender that is faster
+        than the model is held back by gRPC's flow control, and little is kept of any stream.
+
+        Errors: as of `Identify`; INVALID_ARGUMENT too for messages in another order, and for a stream
+        of less than 100 ms; DEADLINE_EXCEEDED too where nothing is sent for long; RESOURCE_EXHAUSTED
+        too where too many streams are open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModel(self, request, context):
+        """What the model can tell apart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,6 +102,16 @@ def add_LanguageIdServiceServicer_to_server(servicer, server):
                     servicer.Identify,
                     request_deserializer=panglot_dot_v1_dot_lid__pb2.IdentifyRequest.FromString,
                     response_serializer=panglot_dot_v1_dot_lid__pb2.IdentifyResponse.SerializeToString,
+            ),
+            'IdentifyStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.IdentifyStream,
+                    request_deserializer=panglot_dot_v1_dot_lid__pb2.IdentifyStreamRequest.FromString,
+                    response_serializer=panglot_dot_v1_dot_lid__pb2.IdentifyStreamResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=panglot_dot_v1_dot_lid__pb2.GetModelRequest.FromString,
+                    response_serializer=panglot_dot_v1_dot_lid__pb2.GetModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +141,60 @@ class LanguageIdService:
             '/panglot.v1.LanguageIdService/Identify',
             panglot_dot_v1_dot_lid__pb2.IdentifyRequest.SerializeToString,
             panglot_dot_v1_dot_lid__pb2.IdentifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IdentifyStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/panglot.v1.LanguageIdService/IdentifyStream',
+            panglot_dot_v1_dot_lid__pb2.IdentifyStreamRequest.SerializeToString,
+            panglot_dot_v1_dot_lid__pb2.IdentifyStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/panglot.v1.LanguageIdService/GetModel',
+            panglot_dot_v1_dot_lid__pb2.GetModelRequest.SerializeToString,
+            panglot_dot_v1_dot_lid__pb2.GetModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,7 @@ class TranscribeRequest(_message.Message):
     CONFIG_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     END_OF_AUDIO_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     audio: _builtins.bytes
     """The next bytes of audio in the configured encoding; any length, samples may be split across
     messages.
@@ -71,18 +72,29 @@ class TranscribeRequest(_message.Message):
     def end_of_audio(self) -> Global___EndOfAudio:
         """No more audio follows."""
 
+    @_builtins.property
+    def language(self) -> Global___LanguageSelection:
+        """Other languages from here on: replaces all of `config.language`, or of the `language` before
+        it, for the segments that begin after it. A segment that is open keeps what it began with.
+        An empty one returns to every language the model knows.
+
+        It takes its place among the audio messages. Of a file (AUDIO_ENCODING_CONTAINER) it counts
+        as soon as it arrives, which may be before audio that was sent ahead of it is decoded.
+        """
+
     def __init__(
         self,
         *,
         config: Global___StreamConfig | None = ...,
         audio: _builtins.bytes = ...,
         end_of_audio: Global___EndOfAudio | None = ...,
+        language: Global___LanguageSelection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_of_audio", b"end_of_audio", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_of_audio", b"end_of_audio", "language", b"language", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_of_audio", b"end_of_audio", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_of_audio", b"end_of_audio", "language", b"language", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["config", "audio", "end_of_audio"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["config", "audio", "end_of_audio", "language"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -125,7 +137,9 @@ class StreamConfig(_message.Message):
     def audio(self) -> Global___AudioFormat: ...
     @_builtins.property
     def language(self) -> Global___LanguageSelection:
-        """Which languages to listen for. Unset: every language the model knows."""
+        """Which languages to listen for. Unset: every language the model knows. A
+        `TranscribeRequest.language` changes it later.
+        """
 
     @_builtins.property
     def boosted_phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -203,25 +217,43 @@ Global___AudioFormat: _TypeAlias = AudioFormat  # noqa: Y015
 
 @_typing.final
 class LanguageSelection(_message.Message):
+    """Which languages to listen for. Empty: every language the model knows.
+
+    What cannot be is refused with INVALID_ARGUMENT, also in mid-stream; the message names the field,
+    from `config.language` or from `language`.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     FIXED_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
+    HINTS_FIELD_NUMBER: _builtins.int
     fixed: _builtins.str
-    """A BCP-47 tag: the whole stream is in this language and nothing is identified."""
+    """A BCP-47 tag: all that is said is in this language and nothing is identified."""
     @_builtins.property
     def candidates(self) -> Global___LanguageCandidates:
-        """The languages that may be spoken; each segment is identified among them."""
+        """The languages that may be spoken; speech is identified among them."""
+
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedCompositeFieldContainer[Global___LanguageHint]:
+        """What is known beforehand of how often each language is spoken, such as from the caller's
+        country. At most 200, no language twice; with `candidates`, only languages among them; none
+        with `fixed`.
+
+        A hint is where the judgement starts. It counts most where there is little speech to judge by:
+        in the first second, on a short answer.
+        """
 
     def __init__(
         self,
         *,
         fixed: _builtins.str = ...,
         candidates: Global___LanguageCandidates | None = ...,
+        hints: _abc.Iterable[Global___LanguageHint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "fixed", b"fixed", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "fixed", b"fixed", "selection", b"selection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "fixed", b"fixed", "hints", b"hints", "selection", b"selection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["fixed", "candidates"]  # noqa: Y015
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
@@ -236,7 +268,7 @@ class LanguageCandidates(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """BCP-47 tags, at least one, none twice."""
+        """BCP-47 tags, at least one and at most 200, none twice."""
 
     def __init__(
         self,
@@ -250,6 +282,32 @@ class LanguageCandidates(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LanguageCandidates: _TypeAlias = LanguageCandidates  # noqa: Y015
+
+@_typing.final
+class LanguageHint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """BCP-47 tag."""
+    weight: _builtins.float
+    """How likely the language is beforehand, against one that has no hint, which has 1: 4 is four
+    times as likely, 0.25 a quarter. 0.001 to 1000.
+    """
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LanguageHint: _TypeAlias = LanguageHint  # noqa: Y015
 
 @_typing.final
 class TranscribeResponse(_message.Message):
@@ -325,13 +383,14 @@ class Transcript(_message.Message):
     STABLE_WORDS_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
     LANGUAGE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
     segment: _builtins.int
     """Counts segments from 0; those in which no words were heard leave a gap."""
     start_ms: _builtins.int
     end_ms: _builtins.int
     text: _builtins.str
     language: _builtins.str
-    """BCP-47 tag."""
+    """BCP-47 tag of the language that most of the segment is in."""
     confidence: _builtins.float
     """Probability that the words are right, 0 to 1. Only in `final`."""
     stable_words: _builtins.int
@@ -339,12 +398,19 @@ class Transcript(_message.Message):
     unlikely to change. In a `final`: all of them.
     """
     adapter: _builtins.str
-    """What produced the text: `<adapter id>@<version>`, or `universal`."""
+    """What produced the text in `language`: `<adapter id>@<version>`, or `universal`."""
     language_probability: _builtins.float
     """The probability that `language` is the one spoken. Unset when the client fixed the language."""
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
         """In a `partial`, the words so far; in a `final`, all of them."""
+
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___LanguageSpan]:
+        """The segment by language, in order: the first span begins where the segment does, each where
+        the one before it ends and in another language, and the last one ends with the segment. Most
+        segments have one.
+        """
 
     def __init__(
         self,
@@ -359,10 +425,11 @@ class Transcript(_message.Message):
         stable_words: _builtins.int = ...,
         adapter: _builtins.str = ...,
         language_probability: _builtins.float | None = ...,
+        spans: _abc.Iterable[Global___LanguageSpan] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "confidence", b"confidence", "language_probability", b"language_probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "adapter", b"adapter", "confidence", b"confidence", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "segment", b"segment", "stable_words", b"stable_words", "start_ms", b"start_ms", "text", b"text", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "adapter", b"adapter", "confidence", b"confidence", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "segment", b"segment", "spans", b"spans", "stable_words", b"stable_words", "start_ms", b"start_ms", "text", b"text", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -374,6 +441,44 @@ class Transcript(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__language_probability) -> _WhichOneofReturnType__language_probability | None: ...
 
 Global___Transcript: _TypeAlias = Transcript  # noqa: Y015
+
+@_typing.final
+class LanguageSpan(_message.Message):
+    """A stretch of a segment in one language."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    START_MS_FIELD_NUMBER: _builtins.int
+    END_MS_FIELD_NUMBER: _builtins.int
+    ADAPTER_FIELD_NUMBER: _builtins.int
+    LANGUAGE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """BCP-47 tag."""
+    start_ms: _builtins.int
+    end_ms: _builtins.int
+    adapter: _builtins.str
+    """What produced its words: `<adapter id>@<version>`, or `universal`."""
+    language_probability: _builtins.float
+    """The probability that `language` is the one spoken. Unset when the client fixed the language."""
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+        start_ms: _builtins.int = ...,
+        end_ms: _builtins.int = ...,
+        adapter: _builtins.str = ...,
+        language_probability: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "language_probability", b"language_probability"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "adapter", b"adapter", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "start_ms", b"start_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__language_probability: _TypeAlias = _typing.Literal["language_probability"]  # noqa: Y015
+    _WhichOneofArgType__language_probability: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language_probability) -> _WhichOneofReturnType__language_probability | None: ...
+
+Global___LanguageSpan: _TypeAlias = LanguageSpan  # noqa: Y015
 
 @_typing.final
 class Word(_message.Message):
@@ -390,6 +495,7 @@ class Word(_message.Message):
     confidence: _builtins.float
     """0 to 1. Only in `final`."""
     language: _builtins.str
+    """BCP-47 tag; one segment may hold words of several languages."""
     def __init__(
         self,
         *,
@@ -411,8 +517,13 @@ Global___Word: _TypeAlias = Word  # noqa: Y015
 
 @_typing.final
 class LanguageChange(_message.Message):
-    """The speaker went on in another language, or what was shown of this segment was decoded in the
-    wrong one. Partials of the segment shown before are void.
+    """From `start_ms` on another language is spoken than the one in which words were shown: the speaker
+    went on in it, or what was shown had been decoded in the wrong one.
+
+    Either way the words of this segment shown so far that end after `start_ms` are void, stable or
+    not, and those before them hold. A correction of the whole segment has the segment's own
+    `start_ms`. There may be several in a segment; one with the same or an earlier `start_ms`
+    replaces those before it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -425,9 +536,12 @@ class LanguageChange(_message.Message):
     segment: _builtins.int
     start_ms: _builtins.int
     previous_language: _builtins.str
-    """Unset when nothing came before."""
+    """In what was shown up to now: the language before `start_ms`, or the wrong one. Unset when
+    nothing came before.
+    """
     language: _builtins.str
     probability: _builtins.float
+    """That `language` is the one spoken from `start_ms` on."""
     def __init__(
         self,
         *,

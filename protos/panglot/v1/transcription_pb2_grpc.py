@@ -59,12 +59,12 @@ class TranscriptionServiceServicer:
     def Transcribe(self, request_iterator, context):
         """One stream of audio, one stream of events.
 
-        Requests, in this order: one `config`; any number of `audio`; optionally one `end_of_audio`
-        (closing the sending side means the same). Anything after `end_of_audio` is refused with
-        INVALID_ARGUMENT.
+        Requests, in this order: one `config`; any number of `audio` and, among them, of `language`;
+        optionally one `end_of_audio` (closing the sending side means the same). Anything after
+        `end_of_audio` is refused with INVALID_ARGUMENT.
 
         Responses, in this order: one `started`; then for each segment in which words were heard any
-        number of `partial`, at most one `language_change` and exactly one `final`; at last one `ended`.
+        number of `partial` and `language_change`, mixed, and exactly one `final`; at last one `ended`.
         Segments follow one another: the first event of a segment comes after the `final` of the one
         before it. Where an error ends the stream, what was heard before the audio broke off has been
         told, and there is no `ended`.

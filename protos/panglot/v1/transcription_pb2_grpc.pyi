@@ -36,12 +36,12 @@ class TranscriptionServiceStub:
     Transcribe: _grpc.StreamStreamMultiCallable[_transcription_pb2.TranscribeRequest, _transcription_pb2.TranscribeResponse]
     """One stream of audio, one stream of events.
 
-    Requests, in this order: one `config`; any number of `audio`; optionally one `end_of_audio`
-    (closing the sending side means the same). Anything after `end_of_audio` is refused with
-    INVALID_ARGUMENT.
+    Requests, in this order: one `config`; any number of `audio` and, among them, of `language`;
+    optionally one `end_of_audio` (closing the sending side means the same). Anything after
+    `end_of_audio` is refused with INVALID_ARGUMENT.
 
     Responses, in this order: one `started`; then for each segment in which words were heard any
-    number of `partial`, at most one `language_change` and exactly one `final`; at last one `ended`.
+    number of `partial` and `language_change`, mixed, and exactly one `final`; at last one `ended`.
     Segments follow one another: the first event of a segment comes after the `final` of the one
     before it. Where an error ends the stream, what was heard before the audio broke off has been
     told, and there is no `ended`.
@@ -61,12 +61,12 @@ class TranscriptionServiceAsyncStub(TranscriptionServiceStub):
     Transcribe: _aio.StreamStreamMultiCallable[_transcription_pb2.TranscribeRequest, _transcription_pb2.TranscribeResponse]  # type: ignore[assignment]
     """One stream of audio, one stream of events.
 
-    Requests, in this order: one `config`; any number of `audio`; optionally one `end_of_audio`
-    (closing the sending side means the same). Anything after `end_of_audio` is refused with
-    INVALID_ARGUMENT.
+    Requests, in this order: one `config`; any number of `audio` and, among them, of `language`;
+    optionally one `end_of_audio` (closing the sending side means the same). Anything after
+    `end_of_audio` is refused with INVALID_ARGUMENT.
 
     Responses, in this order: one `started`; then for each segment in which words were heard any
-    number of `partial`, at most one `language_change` and exactly one `final`; at last one `ended`.
+    number of `partial` and `language_change`, mixed, and exactly one `final`; at last one `ended`.
     Segments follow one another: the first event of a segment comes after the `final` of the one
     before it. Where an error ends the stream, what was heard before the audio broke off has been
     told, and there is no `ended`.
@@ -89,12 +89,12 @@ class TranscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_transcription_pb2.TranscribeResponse], _abc.AsyncIterator[_transcription_pb2.TranscribeResponse]]:
         """One stream of audio, one stream of events.
 
-        Requests, in this order: one `config`; any number of `audio`; optionally one `end_of_audio`
-        (closing the sending side means the same). Anything after `end_of_audio` is refused with
-        INVALID_ARGUMENT.
+        Requests, in this order: one `config`; any number of `audio` and, among them, of `language`;
+        optionally one `end_of_audio` (closing the sending side means the same). Anything after
+        `end_of_audio` is refused with INVALID_ARGUMENT.
 
         Responses, in this order: one `started`; then for each segment in which words were heard any
-        number of `partial`, at most one `language_change` and exactly one `final`; at last one `ended`.
+        number of `partial` and `language_change`, mixed, and exactly one `final`; at last one `ended`.
         Segments follow one another: the first event of a segment comes after the `final` of the one
         before it. Where an error ends the stream, what was heard before the audio broke off has been
         told, and there is no `ended`.

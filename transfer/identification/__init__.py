@@ -1,0 +1,1 @@
+"""Teaching the head that says which language is spoken."""
