@@ -16,6 +16,7 @@ from benchmarks.language_tables import (
     corpora_table,
     identification_table,
     languages_claims_table,
+    switching_table,
 )
 from benchmarks.transfer_tables import bars_table, curves_table, languages_table, speakers_table
 
@@ -159,6 +160,7 @@ def rendered(text: str) -> str:
         ("engine", engine_table(claims)),
         ("languages", languages_claims_table(results.get("lid"), results.get("code_switch"))),
         ("identification", identification_table(results.get("lid"))),
+        ("switching", switching_table(results.get("code_switch"))),
         ("corpora", corpora_table(results.get("lid"))),
         ("adapters", adapters_table(cards)),
         ("transfer", languages_table(results.get("transfer"))),

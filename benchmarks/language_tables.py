@@ -49,6 +49,25 @@ def corpora_table(result: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
+def switching_table(result: dict[str, Any] | None) -> str:
+    """Each kind of stream of `results/code_switch.json` in which the language changes."""
+    if result is None:
+        return ""
+    lines = [
+        "| | spans | time in a wrong language | words wrong, true spans given | changes found |",
+        "|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        if not row.get("changes"):
+            continue
+        found = f"{row['changes'] - row['changes_missed']} of {row['changes']}"
+        wrong = f"{row['wer']:.1%}, {row['wer_told']:.1%}"
+        error = f"{row['language_error'][0]:.1%}"
+        name = f"{row['languages']}, {row['joint']}"
+        lines.append(f"| {name} | {row['spans']} | {error} | {wrong} | {found} |")
+    return "\n".join(lines)
+
+
 def languages_claims_table(lid: dict[str, Any] | None, switch: dict[str, Any] | None) -> str:
     """What is aimed at, and what was reached."""
     rows: list[tuple[str, str, str]] = []

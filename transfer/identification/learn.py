@@ -20,14 +20,14 @@ class LearnerSettings:
 
     Attributes:
         ridge: weight of the squares of the correction's weights. Of most languages one speaker is
-            at hand; with 0.1 a head is better with voices it knows, and with new ones worse than
+            at hand: with 0.3 a head is better with voices it knows, and with new ones worse than
             the model by itself (docs/language-id.md).
         steps: of Adam, each on 1,024 crops.
         learning_rate: greatest; falls to nothing along a cosine.
     """
 
-    ridge: float = 0.3
-    steps: int = 1500
+    ridge: float = 3.0
+    steps: int = 700
     learning_rate: float = 3e-3
 
 
