@@ -15,8 +15,10 @@ Events are timed by the audio spoken when they arrive. Streams that are not time
 other run three at once; two cores hold seven (`streams`). Needs the manifests of `data/`. It takes
 about 12 minutes; a few streams (`--streams 4`) take three.
 
-With `--no-arbitration` only the streams that change are played, and what arbitration gains and
-costs is told beside the last whole run over the same set (`results/code_switch.json`).
+Where two languages are close, spans are heard in both, which is not the gateway's default
+(`PANGLOT_GATEWAY_ARBITRATION`). With `--no-arbitration` only the streams that change are played, and
+what arbitration gains and costs is told beside the last whole run over the same set
+(`results/code_switch.json`).
 """
 
 from __future__ import annotations
@@ -89,8 +91,8 @@ def main() -> None:
 
 def _run(options: StackOptions, streams: Sequence[Stream], *, arbitration: bool) -> None:
     named = {"set": digest(streams)}
+    os.environ[ARBITRATION] = str(int(arbitration))  # the stack's services inherit it
     if not arbitration:
-        os.environ[ARBITRATION] = "0"  # the stack's services inherit it
         streams = [stream for stream in streams if stream.kind.languages != CONTROL]
     heard = asyncio.run(_measure(options, streams))
     figures = named | claims(heard.streams, heard.pairs) | {"cpu_s_per_stream_s": heard.cpu_s}

@@ -37,7 +37,7 @@ class GatewaySettings:
     )
     arbitration: int = setting(
         "PANGLOT_GATEWAY_ARBITRATION",
-        1,
+        0,
         "1: a span is heard in two languages while they are close; 0: never",
         low=0,
         high=1,
