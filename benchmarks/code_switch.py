@@ -16,8 +16,8 @@ other run three at once; two cores hold seven (`streams`). Needs the manifests o
 about 12 minutes; a few streams (`--streams 4`) take three.
 
 Where two languages are close, spans are heard in both, which is not the gateway's default
-(`PANGLOT_GATEWAY_ARBITRATION`). With `--no-arbitration` only the streams that change are played, and
-what arbitration gains and costs is told beside the last whole run over the same set
+(`PANGLOT_GATEWAY_ARBITRATION`). With `--no-arbitration` only the streams that change are played,
+and what arbitration gains and costs is told beside the last whole run over the same set
 (`results/code_switch.json`).
 """
 
