@@ -28,7 +28,7 @@ FRAME_MS = 100
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How fast to believe; chosen by hand on switching streams of development clips.
+    """How fast to believe; chosen by hand, with an earlier head, on switching development clips.
 
     Attributes:
         stay_odds: how much likelier a new segment is in the language of the one before than in

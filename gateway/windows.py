@@ -13,8 +13,8 @@ from common.audio import SAMPLE_RATE_HZ, Samples
 
 _SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 # Long enough to be right, short enough to lie in one language. A hop of half a second would find a
-# few more changes (0.21 in place of 0.23 of the time was in a wrong language, of switching streams
-# of development clips) for nearly twice the calls.
+# few more changes (0.21 in place of 0.23 of the time was in a wrong language, in switching streams
+# of development clips, by hand and with an earlier head) for nearly twice the calls.
 _WINDOW_MS = 2000
 _HOP_MS = 1000
 # The least that tells anything.
