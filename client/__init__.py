@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Started,
         Word,
         Worker,
+        ZeroShot,
     )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "TranscriptionError",
     "Word",
     "Worker",
+    "ZeroShot",
 ]
 
 _HOMES = {

@@ -133,10 +133,11 @@ class AsyncClient:
                 collector.feed(event)
             return collector.transcript(source.name, tuple(source.warnings))
 
-    async def languages(self) -> tuple[Language, ...]:
-        """The languages that can be asked for, and what serves each."""
+    async def languages(self, tags: Iterable[str] = ()) -> tuple[Language, ...]:
+        """The languages that are served, and by what; with `tags` these, also by relatives."""
+        request = pb.ListLanguagesRequest(tags=tags)
         try:
-            return wire.languages(await self._stub.ListLanguages(pb.ListLanguagesRequest()))
+            return wire.languages(await self._stub.ListLanguages(request))
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error, self.address) from None
 

@@ -114,10 +114,11 @@ class Client:
                 collector.feed(event)
             return collector.transcript(source.name, tuple(source.warnings))
 
-    def languages(self) -> tuple[Language, ...]:
-        """The languages that can be asked for, and what serves each."""
+    def languages(self, tags: Iterable[str] = ()) -> tuple[Language, ...]:
+        """The languages that are served, and by what; with `tags` these, also by relatives."""
+        request = pb.ListLanguagesRequest(tags=tags)
         try:
-            return wire.languages(self._stub.ListLanguages(pb.ListLanguagesRequest()))
+            return wire.languages(self._stub.ListLanguages(request))
         except grpc.RpcError as error:
             raise from_rpc(error, self.address) from None
 

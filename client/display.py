@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from client.formats import zero_shot_notices
 from client.runs import language_runs, word_starts
-from client.types import Event, Final, LanguageChange, Partial, Segment
+from client.types import Event, Final, LanguageChange, Partial, Segment, Started
 
 PALETTE = (
     "cyan",
@@ -83,6 +84,9 @@ class Captions:
     def show(self, event: Event) -> None:
         """Draw what happened."""
         match event:
+            case Started(zero_shot=languages):
+                for notice in zero_shot_notices(languages):
+                    self._console.print(Text(notice, "yellow"), soft_wrap=True)
             case Partial(segment):
                 self._draw(segment)
             case LanguageChange(start_ms=start_ms):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any
 
-from client.types import FileTranscript, Segment
+from client.types import FileTranscript, Language, Segment, ZeroShot
 
 CUE_LINE_CHARACTERS = 42
 CUE_CHARACTERS = 2 * CUE_LINE_CHARACTERS
@@ -51,6 +51,7 @@ def as_json(transcript: FileTranscript) -> dict[str, Any]:
                 "text": segment.text,
                 "confidence": _rounded(segment.confidence),
                 "adapter": segment.adapter,
+                "zero_shot": _relative(segment.zero_shot),
                 "spans": [
                     {
                         "start_ms": span.start_ms,
@@ -58,6 +59,7 @@ def as_json(transcript: FileTranscript) -> dict[str, Any]:
                         "language": span.language,
                         "adapter": span.adapter,
                         "language_probability": _rounded(span.language_probability),
+                        "zero_shot": _relative(span.zero_shot),
                     }
                     for span in segment.spans
                 ],
@@ -74,6 +76,27 @@ def as_json(transcript: FileTranscript) -> dict[str, Any]:
             }
             for segment in transcript.segments
         ],
+    }
+
+
+def zero_shot_notices(languages: Iterable[Language]) -> list[str]:
+    """A line for people about each language that only a relative serves."""
+    return [
+        f"{each.name} is served zero-shot by {relative.name} ({each.served_by}), "
+        f"{'chosen for it' if relative.similarity is None else 'its nearest relative'}: "
+        "expect many errors"
+        for each in languages
+        if (relative := each.zero_shot) is not None
+    ]
+
+
+def _relative(zero_shot: ZeroShot | None) -> dict[str, Any] | None:
+    if zero_shot is None:
+        return None
+    return {
+        "language": zero_shot.language,
+        "name": zero_shot.name,
+        "similarity": _rounded(zero_shot.similarity),
     }
 
 

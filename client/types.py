@@ -122,14 +122,30 @@ class Word:
 
 
 @dataclass(frozen=True)
+class ZeroShot:
+    """A language was never taught: what it is heard by is of this relative. Expect many errors.
+
+    Attributes:
+        language: of the relative; the words are spelt as in that one.
+        name: of the relative, in English.
+        similarity: of the two languages, 0 to 1; None where the operator chose the relative.
+    """
+
+    language: str
+    name: str
+    similarity: float | None
+
+
+@dataclass(frozen=True)
 class LanguageSpan:
-    """A stretch of a segment in one language; the last three as in `Segment`."""
+    """A stretch of a segment in one language; the last four as in `Segment`."""
 
     start_ms: int
     end_ms: int
     language: str
     adapter: str
     language_probability: float | None
+    zero_shot: ZeroShot | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +159,7 @@ class Segment:
         stable_words: leading words that are unlikely to change; in a final, all.
         language_probability: None also when the caller fixed the language.
         spans: the segment by language, in order and without gaps; most have one.
+        zero_shot: whose `adapter` is, where nothing serves `language` itself.
     """
 
     number: int
@@ -156,13 +173,37 @@ class Segment:
     stable_words: int = 0
     language_probability: float | None = None
     spans: tuple[LanguageSpan, ...] = ()
+    zero_shot: ZeroShot | None = None
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language that can be asked for.
+
+    Attributes:
+        served_by: `<adapter id>@<version>` or `universal`.
+        held_out_wer: 0 upward; None where nobody measured it.
+        zero_shot: whose `served_by` is, where nothing serves the language itself.
+    """
+
+    tag: str
+    name: str
+    served_by: str
+    held_out_wer: float | None
+    zero_shot: ZeroShot | None = None
 
 
 @dataclass(frozen=True)
 class Started:
-    """The server accepted the stream; `stream_id` names it in the server's logs."""
+    """The server accepted the stream.
+
+    Attributes:
+        stream_id: names it in the server's logs.
+        zero_shot: of the languages that were named, those that only a relative serves.
+    """
 
     stream_id: str
+    zero_shot: tuple[Language, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -220,16 +261,6 @@ class FileTranscript:
     duration_ms: int
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Language:
-    """A language that can be asked for; `held_out_wer` is None where nobody measured it."""
-
-    tag: str
-    name: str
-    served_by: str
-    held_out_wer: float | None
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def event(response: pb.TranscribeResponse) -> types.Event | None:
     """The event in `response`; None for a kind that this client does not know."""
     match response.WhichOneof("event"):
         case "started":
-            return types.Started(response.started.stream_id)
+            started = response.started
+            return types.Started(started.stream_id, tuple(map(_language, started.zero_shot)))
         case "partial":
             return types.Partial(_segment(response.partial))
         case "final":
@@ -80,15 +81,7 @@ def event(response: pb.TranscribeResponse) -> types.Event | None:
 
 def languages(response: pb.ListLanguagesResponse) -> tuple[types.Language, ...]:
     """In the server's order."""
-    return tuple(
-        types.Language(
-            tag=language.tag,
-            name=language.name,
-            served_by=language.served_by,
-            held_out_wer=language.held_out_wer if language.HasField("held_out_wer") else None,
-        )
-        for language in response.languages
-    )
+    return tuple(map(_language, response.languages))
 
 
 def fleet(response: pb.GetFleetResponse) -> types.Fleet:
@@ -178,11 +171,31 @@ def _segment(transcript: pb.Transcript) -> types.Segment:
                 language=span.language,
                 adapter=span.adapter,
                 language_probability=_language_probability(span),
+                zero_shot=_zero_shot(span),
             )
             for span in transcript.spans
         ),
+        zero_shot=_zero_shot(transcript),
     )
 
 
 def _language_probability(told: pb.Transcript | pb.LanguageSpan) -> float | None:
     return told.language_probability if told.HasField("language_probability") else None
+
+
+def _language(told: pb.Language) -> types.Language:
+    return types.Language(
+        tag=told.tag,
+        name=told.name,
+        served_by=told.served_by,
+        held_out_wer=told.held_out_wer if told.HasField("held_out_wer") else None,
+        zero_shot=_zero_shot(told),
+    )
+
+
+def _zero_shot(told: pb.Transcript | pb.LanguageSpan | pb.Language) -> types.ZeroShot | None:
+    if not told.HasField("zero_shot"):
+        return None
+    relative = told.zero_shot
+    similarity = relative.similarity if relative.HasField("similarity") else None
+    return types.ZeroShot(relative.language, relative.name, similarity)

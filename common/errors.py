@@ -49,6 +49,10 @@ class NoWorker(PanglotError):
     """No worker is reachable, or the one that was died and no other could take over."""
 
 
+class NoBase(NoWorker):
+    """Workers are there, and none runs the base model that is asked for."""
+
+
 class AdapterNotFound(PanglotError):
     """The store holds no adapter of that id and version."""
 

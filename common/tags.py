@@ -17,8 +17,13 @@ def standard_tag(text: str) -> str:
     """
     tag = langcodes.standardize_tag(text)
     parsed = langcodes.get(tag)
-    usual = langcodes.get(parsed.language or "und").maximize().script
+    usual = script_of(parsed.language or "und")
     return "-".join(part for part in tag.split("-") if part != usual)
+
+
+def script_of(tag: str) -> str | None:
+    """The script that a language is usually written in, such as `Latn`; None where nobody says."""
+    return langcodes.get(tag).maximize().script
 
 
 def widely_called(tag: str) -> str:

@@ -11,36 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from panglot.v1 import asr_pb2, transcription_pb2
+from panglot.v1 import transcription_pb2
+
+from gateway.answers import zero_shot
+from gateway.heard import Heard
 
 SAMPLES_PER_MS = 16
-
-
-@dataclass(frozen=True)
-class SpanSource:
-    """Where a hypothesis comes from.
-
-    Attributes:
-        start: first sample of the span in the stream, 16 kHz.
-        language: BCP-47 tag.
-        adapter: `<id>@<version>`, or `universal`.
-        language_probability: None when the client fixed the language.
-    """
-
-    start: int
-    language: str
-    adapter: str
-    language_probability: float | None
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a span's worker made of it."""
-
-    source: SpanSource
-    hypothesis: asr_pb2.Hypothesis
 
 
 class SegmentAssembler:
@@ -189,6 +166,7 @@ class SegmentAssembler:
                 most.language_probability if most.HasField("language_probability") else None
             ),
             spans=stretches,
+            zero_shot=most.zero_shot if most.HasField("zero_shot") else None,
         )
 
 
@@ -205,6 +183,7 @@ def _stretches(
             end_ms=end_ms,
             adapter=source.adapter,
             language_probability=source.language_probability,
+            zero_shot=zero_shot(source.stand_in),
         )
         if stretches and stretches[-1].language == source.language:
             before = stretches.pop()

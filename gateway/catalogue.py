@@ -10,6 +10,7 @@ import structlog
 from common.catalogue import Catalogue, catalogue_of
 from common.errors import StoreUnavailable
 from common.store import Holdings, StoreReader
+from common.zero_shot import StandIns
 
 _log = structlog.get_logger()
 
@@ -23,6 +24,7 @@ class CatalogueWatcher:
         universal_tags: tuple[str, ...],
         identified: Callable[[], Awaitable[Collection[str] | None]],
         interval_s: float,
+        stand_ins: StandIns | None = None,
     ) -> None:
         """Read the store once; raises StoreUnavailable where it does not answer.
 
@@ -32,15 +34,17 @@ class CatalogueWatcher:
             identified: asks which tags language identification tells apart; None: no answer. Until
                 the first answer they are those of the base model.
             interval_s: from one look to the next.
+            stand_ins: who hears a language that nothing serves; None: nobody.
         """
         self._store = store
         self._universal_tags = universal_tags
         self._ask = identified
         self._interval_s = interval_s
+        self._stand_ins = stand_ins
         self._available = True
         self._holdings = store.read()
         self._identified = frozenset(universal_tags)
-        self.latest = catalogue_of(self._holdings, universal_tags)
+        self.latest = self._catalogue(None)
 
     async def run(self) -> None:
         """Refresh until cancelled."""
@@ -77,11 +81,14 @@ class CatalogueWatcher:
 
     def _adopt(self, holdings: Holdings, identified: frozenset[str]) -> None:
         before, self._holdings, self._identified = self.latest, holdings, identified
-        self.latest = catalogue_of(holdings, self._universal_tags, identified)
+        self.latest = self._catalogue(identified)
         for tag in sorted({*before.languages, *self.latest.languages}):
             old, new = (_described(catalogue, tag) for catalogue in (before, self.latest))
             if old != new:
                 _log.info("language rerouted", language=tag, before=old, now=new)
+
+    def _catalogue(self, identified: frozenset[str] | None) -> Catalogue:
+        return catalogue_of(self._holdings, self._universal_tags, identified, self._stand_ins)
 
 
 def _described(catalogue: Catalogue, tag: str) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from panglot.v1 import asr_pb2
 
+from common.audio import milliseconds
 from common.catalogue import ServedLanguage
 from common.errors import PanglotError
 from gateway.arbitration import score
-from gateway.assembler import Heard, SpanSource
+from gateway.heard import Heard, SpanSource
 from gateway.recognition import Final, Recognition
 from gateway.segment_audio import SegmentAudio, SpanAudio
 
@@ -59,8 +60,8 @@ class Hearing:
 
     def now(self, hypothesis: asr_pb2.Hypothesis) -> Heard:
         """A hypothesis with what is known of the span now."""
-        # With the adapter that has heard it: a canary's place may have been taken.
-        return Heard(replace(self.source, adapter=self._recognition.adapter), hypothesis)
+        # With the adapter that has heard it: a canary's place may have been taken, or a stand-in's.
+        return Heard(self.source.by(self._recognition.language), hypothesis)
 
     def believe(self, probability: float) -> None:
         """Language identification says how probable its language is."""
@@ -113,7 +114,7 @@ class Hearing:
                 hypothesis = await asked
         except (PanglotError, TimeoutError):
             return own
-        other = Heard(replace(rival.source, adapter=rival.recognition.adapter), hypothesis)
+        other = Heard(rival.source.by(rival.recognition.language), hypothesis)
         return max(own, other, key=_likelihood)
 
     def stop(self) -> None:
@@ -168,11 +169,15 @@ class Hearings:
 
     @property
     def partials(self) -> list[Heard]:
-        """What was heard so far, up to the first span of which that is nothing yet."""
+        """What was heard so far, up to the first span that was not heard to where it is cut.
+
+        Words of later spans wait for it: once shown they are stable, and leave no room before them.
+        """
         heard = []
         for span in self._spans:
-            heard.append(span.now(span.partial or asr_pb2.Hypothesis()))
-            if span.partial is None:
+            partial = span.partial or asr_pb2.Hypothesis()
+            heard.append(span.now(partial))
+            if partial.audio_ms < milliseconds(span.audio.n_samples):
                 break
         return heard
 

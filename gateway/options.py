@@ -37,3 +37,9 @@ class Options:
     partials: bool
     boosted_phrases: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """BCP-47 tags of all languages that the client named, each once."""
+        fixed = () if self.fixed is None else (self.fixed.tag,)
+        return tuple(dict.fromkeys((*fixed, *(self.candidates or ()), *self.weights)))

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from panglot.v1 import asr_pb2
 
+from common.catalogue import ServedLanguage
 from gateway.span import Cut, Span
 from gateway.workers import WorkerPool
 
@@ -28,9 +29,9 @@ class Recognition:
         self._task = asyncio.create_task(self._read(workers))
 
     @property
-    def adapter(self) -> str:
-        """What is hearing the span: `<id>@<version>`, or `universal`."""
-        return self._span.adapter
+    def language(self) -> ServedLanguage:
+        """What is hearing the span now."""
+        return self._span.language
 
     def final(self, n_samples: int) -> Final:
         """The final of the span's first `n_samples`, asked for once however often this is called.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from common.catalogue import ServedLanguage
-from common.errors import NoWorker, Overloaded
+from common.errors import NoBase, NoWorker, Overloaded
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 
 BUSY = 0.75
@@ -55,7 +55,8 @@ def choose_worker(
             do the same unseen, hence the random choice among equals.
 
     Raises:
-        NoWorker: no worker is alive that runs the base and takes new spans.
+        NoBase: no worker that is alive runs the base.
+        NoWorker: none of those that do takes new spans.
         Overloaded: there are such workers, and all are full.
     """
     able = filter_able(snapshot.workers, adapter, base_fingerprint)
@@ -106,16 +107,16 @@ def is_able(worker: WorkerRecord, adapter: str, base_fingerprint: str | None) ->
 def filter_able(
     workers: Sequence[WorkerRecord], adapter: str, base_fingerprint: str | None
 ) -> list[WorkerRecord]:
-    """Workers that run the right base. Raises NoWorker if there are workers, and none does."""
+    """Workers that run the right base. Raises NoBase if there are workers, and none does."""
     able = [worker for worker in workers if is_able(worker, adapter, base_fingerprint)]
     if able or not workers:
         return able
     if adapter == UNIVERSAL:
-        raise NoWorker(
+        raise NoBase(
             "no worker has the universal decoder, which serves a language without an adapter: "
             "start one whose PANGLOT_BASE_MODEL is a Whisper model"
         )
-    raise NoWorker(
+    raise NoBase(
         f"no worker runs base {base_fingerprint:.15}… that adapter {adapter} needs; start one "
         "with PANGLOT_BASE_MODEL"
     )

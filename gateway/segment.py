@@ -49,13 +49,11 @@ class Segment:
         self._name = name
         self._number = number
         self._workers = services.workers
-        self._languages = catalogue.languages
+        self._languages = catalogue.including(options.named)
         self._options = options
         self._previous = previous
         self._assembler = SegmentAssembler(number, start)
-        self._identifier = Identifier(
-            self.audio, services.lid, tracker, options, catalogue.languages
-        )
+        self._identifier = Identifier(self.audio, services.lid, tracker, options, self._languages)
         self._hearings = Hearings(self.audio, self._recognize, self._show)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._told = False  # the client knows of this segment, so it gets a final

@@ -11,7 +11,7 @@ from common.catalogue import Catalogue, ServedLanguage
 from common.errors import InvalidRequest
 from gateway.options import Options
 
-_MAX_TAGS = 200
+MAX_TAGS = 200
 _WEIGHT = (0.001, 1000.0)
 
 
@@ -44,21 +44,23 @@ def with_languages(
             candidates = _told_apart(selection.candidates.languages, catalogue, field)
     weights = _weights(selection.hints, candidates, catalogue, field)
     if candidates is not None and len(candidates) == 1:
-        fixed, candidates, weights = catalogue.languages[candidates[0]], None, {}
+        fixed, candidates, weights = catalogue.find(candidates[0], field), None, {}
     return replace(options, fixed=fixed, candidates=candidates, weights=weights)
 
 
 def _told_apart(tags: Sequence[str], catalogue: Catalogue, field: str) -> tuple[str, ...]:
     """The languages among which to choose."""
     name = f"{field}.candidates"
-    if not 1 <= len(tags) <= _MAX_TAGS:
-        raise InvalidRequest(f"{name} has {len(tags)} tags: give 1 to {_MAX_TAGS}")
-    found = [catalogue.find(tag, name) for tag in tags]
-    _check_none_twice([language.tag for language in found], name)
-    if len(found) > 1:
-        for language in found:
+    if not 1 <= len(tags) <= MAX_TAGS:
+        raise InvalidRequest(f"{name} has {len(tags)} tags: give 1 to {MAX_TAGS}")
+    found = []
+    for tag in tags:
+        language = catalogue.find(tag, name)
+        if len(tags) > 1:
             _check_identified(language, catalogue, name, field)
-    return tuple(language.tag for language in found)
+        found.append(language.tag)
+    _check_none_twice(found, name)
+    return tuple(found)
 
 
 def _weights(
@@ -69,8 +71,8 @@ def _weights(
 ) -> Mapping[str, float]:
     """Prior weights by tag; 1 for every language that is not in it."""
     name = f"{field}.hints"
-    if len(hints) > _MAX_TAGS:
-        raise InvalidRequest(f"{name} has {len(hints)} languages: give at most {_MAX_TAGS}")
+    if len(hints) > MAX_TAGS:
+        raise InvalidRequest(f"{name} has {len(hints)} languages: give at most {MAX_TAGS}")
     low, high = _WEIGHT
     tags = []
     for hint in hints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,11 +10,13 @@ import grpc
 import structlog
 from panglot.v1 import transcription_pb2, transcription_pb2_grpc
 
-from common.errors import Overloaded
+from common.errors import InvalidRequest, Overloaded
 from common.fleet import WorkerRecord
 from common.registry import FleetWatcher
 from common.service import reporting
+from gateway import answers
 from gateway.options import Services
+from gateway.selection import MAX_TAGS
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 
@@ -58,18 +61,20 @@ class TranscriptionServicer(transcription_pb2_grpc.TranscriptionServiceServicer)
         request: transcription_pb2.ListLanguagesRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> transcription_pb2.ListLanguagesResponse:
-        """All served languages, by tag."""
-        return transcription_pb2.ListLanguagesResponse(
-            languages=[
-                transcription_pb2.Language(
-                    tag=language.tag,
-                    name=language.name,
-                    served_by=language.adapter,
-                    held_out_wer=language.held_out_wer,
+        """All languages that are served themselves, by tag, or those that are asked for."""
+        async with reporting(context):
+            catalogue = self._services.catalogue.latest
+            if len(request.tags) > MAX_TAGS:
+                raise InvalidRequest(f"tags has {len(request.tags)} tags: give at most {MAX_TAGS}")
+            found = [language for _, language in sorted(catalogue.languages.items())]
+            if request.tags:
+                # In a thread: the relatives of many languages take a while.
+                found = await asyncio.to_thread(
+                    lambda: [catalogue.find(tag, "tags") for tag in request.tags]
                 )
-                for _, language in sorted(self._services.catalogue.latest.languages.items())
-            ]
-        )
+            return transcription_pb2.ListLanguagesResponse(
+                languages=[answers.language(each) for each in found]
+            )
 
     async def GetFleet(  # noqa: N802
         self,

@@ -13,6 +13,7 @@ from common.audio import SAMPLE_RATE_HZ, Samples, milliseconds
 from common.catalogue import Catalogue, ServedLanguage
 from common.errors import CorruptAudio, IdleStream
 from common.tasks import first_error
+from gateway import answers
 from gateway.audio import pcm_16k
 from gateway.listener import Listener
 from gateway.options import Services
@@ -54,7 +55,8 @@ class Session:
         """
         requests = Requests(messages, self._settings.idle_s)
         config = await requests.config()  # step 1
-        plan = plan_stream(config, self._served(), self._settings)
+        served = self._served()
+        plan = plan_stream(config, served, self._settings)
         self._services.workers.check_room(plan.options.fixed)
         options = plan.options
         tracker = LanguageTracker(TrackerSettings(arbitration=bool(self._settings.arbitration)))
@@ -75,7 +77,8 @@ class Session:
             options = with_languages(options, selection, self._served(), "language")
 
         listener = Listener(plan.segmenter, begin)
-        started = transcription_pb2.StreamStarted(stream_id=self.stream_id)
+        named = served.including(options.named)
+        started = answers.started(self.stream_id, [named[tag] for tag in options.named])
         await self._emit(Event(started=started))
         with first_error():
             async with asyncio.TaskGroup() as tasks:

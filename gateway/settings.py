@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from common.settings import setting
 
+RELATIVES = "PANGLOT_GATEWAY_RELATIVES"
+
 
 @dataclass(frozen=True)
 class GatewaySettings:
@@ -41,5 +43,18 @@ class GatewaySettings:
         "1: a span is heard in two languages while they are close; 0: never",
         low=0,
         high=1,
+    )
+    zero_shot: float = setting(
+        "PANGLOT_GATEWAY_ZERO_SHOT",
+        0.6,
+        "least similarity, 0 to 1, of the relative by whose adapter a language is heard that "
+        "nothing serves; 1: only what PANGLOT_GATEWAY_RELATIVES says",
+        low=0,
+        high=1,
+    )
+    relatives: str = setting(
+        RELATIVES,
+        "",
+        'JSON file of relatives chosen for languages that nothing serves: {"wa": ["fr", "ca"]}',
     )
     drain_s: float = setting("PANGLOT_DRAIN_SECONDS", 10.0, "time to finish on SIGTERM", low=0)

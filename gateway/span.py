@@ -14,7 +14,14 @@ from panglot.v1 import asr_pb2, asr_pb2_grpc
 
 from common.audio import SAMPLE_RATE_HZ, to_wire
 from common.catalogue import ServedLanguage
-from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded, PanglotError
+from common.errors import (
+    AdapterNotFound,
+    AdapterRefused,
+    NoBase,
+    NoWorker,
+    Overloaded,
+    PanglotError,
+)
 from common.status import ServerStatus
 from gateway.segment_audio import SpanAudio
 from gateway.workers import WorkerPool
@@ -30,6 +37,8 @@ _FINAL_ERRORS: dict[grpc.StatusCode, type[PanglotError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: AdapterRefused,
     grpc.StatusCode.INVALID_ARGUMENT: AdapterRefused,
 }
+# What no other worker and no later attempt would change.
+_UNSERVABLE = (AdapterNotFound, AdapterRefused, NoBase)
 _log = structlog.get_logger()
 
 if TYPE_CHECKING:
@@ -59,7 +68,7 @@ class Span:
         """Recognise `audio`, as it grows, in `language`."""
         self._config = asr_pb2.SpanConfig(
             span_id=span_id,
-            language=language.tag,
+            language=language.spoken_as,
             adapter=language.adapter,
             partial_results=partials,
             boosted_phrases=boosted_phrases,
@@ -69,9 +78,9 @@ class Span:
         self._cut: Cut | None = None
 
     @property
-    def adapter(self) -> str:
-        """What is hearing it: `<id>@<version>`, or `universal`."""
-        return self._language.adapter
+    def language(self) -> ServedLanguage:
+        """What is hearing it now."""
+        return self._language
 
     def finalize(self, cut: Cut) -> None:
         """Ask for the final of `cut`; one asked for before and not sent yet is forgotten."""
@@ -86,11 +95,13 @@ class Span:
         A worker that fails is followed by another at once. After that each attempt waits longer
         than the one before: a fleet with too much to do is not kept busy refusing.
 
-        A canary has one attempt. Whatever that fails of, the stable version hears the span.
+        A canary has one attempt. Whatever that fails of, the stable version hears the span. A
+        stand-in that cannot be served is followed by the next one.
 
         Raises:
             NoWorker, Overloaded: no worker took the span for 30 s, or three died of it.
-            AdapterNotFound, AdapterRefused: the worker cannot serve the adapter.
+            AdapterNotFound, AdapterRefused: the worker cannot serve the adapter, and nothing else
+                serves the language.
         """
         loop = asyncio.get_running_loop()
         failed: set[str] = set()
@@ -108,8 +119,10 @@ class Span:
                         yield response
                 raise NoWorker("the worker closed the stream")
             except PanglotError as error:
-                if self._language.fallback is not None:
-                    self._fall_back(self._language.fallback, error)
+                then = self._language.fallback
+                at_once = self._language.on_trial or isinstance(error, _UNSERVABLE)
+                if then is not None and at_once:
+                    self._fall_back(then, error)
                     continue
                 if not isinstance(error, NoWorker | Overloaded):
                     raise
@@ -130,16 +143,18 @@ class Span:
                 raise type(failure)(f"no worker took this speech for {_RETRY_S:g} s: {failure}")
             await asyncio.sleep(next(pauses))
 
-    def _fall_back(self, stable: ServedLanguage, error: PanglotError) -> None:
+    def _fall_back(self, then: ServedLanguage, error: PanglotError) -> None:
         _log.warning(
-            "canary failed",
+            "canary failed" if self._language.on_trial else "stand-in failed",
             span=self._config.span_id,
-            canary=self.adapter,
-            stable=stable.adapter,
+            language=self._language.tag,
+            adapter=self._language.adapter,
+            fallback=then.adapter,
             reason=str(error),
         )
-        self._language = stable
-        self._config.adapter = stable.adapter
+        self._language = then
+        self._config.language = then.spoken_as
+        self._config.adapter = then.adapter
 
     async def _attempt(
         self, stub: asr_pb2_grpc.AsrServiceAsyncStub

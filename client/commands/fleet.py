@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from client.commands import DEFAULT_SERVER, AsJson, Server
+from client.formats import zero_shot_notices
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,20 +18,39 @@ if TYPE_CHECKING:
     from client.types import Fleet, Language, Worker
 
 
-def languages_command(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+def languages_command(
+    tags: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TAG]…", help="Only these; also those that only a relative serves."
+        ),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
     """List the languages that can be asked for, and what serves each.
 
-    A language is served by an adapter of its own, or by the universal decoder.
+    A language is served by an adapter of its own, or by the universal decoder. One that was never
+    taught is not in the list and may still be served, zero-shot, by a near relative's adapter: name
+    it to see by whose.
+
+    Examples:
+
+    `panglot languages`
+
+    `panglot languages wa an rue`
     """
     from client.blocking import Client  # noqa: PLC0415
     from client.display import console  # noqa: PLC0415
 
     with Client(server) as client:
-        languages = client.languages()
+        languages = client.languages(tags or ())
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in languages], ensure_ascii=False, indent=2))
-    else:
-        console().print(languages_table(languages))
+        return
+    console().print(languages_table(languages))
+    for notice in zero_shot_notices(languages):
+        typer.echo(f"panglot: {notice}", err=True)
 
 
 def status_command(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
@@ -56,7 +76,7 @@ def languages_table(languages: tuple[Language, ...]) -> Table:
     table.add_column("held-out WER", justify="right")
     for each in languages:
         wer = "" if each.held_out_wer is None else f"{each.held_out_wer:.1%}"
-        table.add_row(each.tag, each.name, each.served_by, wer)
+        table.add_row(each.tag, each.name, _served_by(each), wer)
     return table
 
 
@@ -82,6 +102,13 @@ def fleet_table(fleet: Fleet) -> Table:
             ", ".join(held),
         )
     return table
+
+
+def _served_by(language: Language) -> str:
+    if (relative := language.zero_shot) is None:
+        return language.served_by
+    near = "" if relative.similarity is None else f", similarity {relative.similarity:.2f}"
+    return f"{language.served_by} (zero-shot: {relative.name}{near})"
 
 
 def _base(worker: Worker) -> str:

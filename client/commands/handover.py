@@ -12,7 +12,10 @@ from client.errors import StackError
 
 _TOOLS = {
     "data": "Prepare recordings and transcripts of a language.",
+    "sources": "Rank the languages that a language could be taught from.",
     "train": "Teach a language: train an adapter on prepared data.",
+    "pretrain": "Let a wav2vec 2.0 encoder hear a language before it is taught.",
+    "self-train": "Teach a language by what its own adapter hears in audio without transcripts.",
     "evaluate": "Measure an adapter on held-out speech.",
     "publish": "Put what was evaluated into the store, and serve it.",
     "versions": "List the published versions, and how many of the streams hear each.",

@@ -12,8 +12,8 @@ import typer
 
 from client.commands import DEFAULT_SERVER, Server
 from client.errors import ClientError, ServerUnreachable, TranscriptionError
-from client.formats import Format, render
-from client.types import Event, FileTranscript, Final, Options
+from client.formats import Format, render, zero_shot_notices
+from client.types import Event, FileTranscript, Final, Options, Started
 
 if TYPE_CHECKING:
     from client.display import LanguageColours
@@ -65,6 +65,9 @@ def command(
     Without --language or --candidates every known language is listened for. Results go to stdout,
     everything else to stderr. JSON is one object per line and file. A file that fails does not stop
     the others; the exit code is then 1.
+
+    A language that nothing was taught is heard by a near relative's adapter, if you name it with
+    --language; a line on stderr says so.
 
     Examples:
 
@@ -122,6 +125,7 @@ class _Views:
         self._as_they_come = to_stdout and output is Format.TEXT
         self._several = several
         self._colours: LanguageColours | None = None
+        self._noticed: set[str] = set()
         self.live = self._as_they_come and sys.stdout.isatty()
 
     @contextmanager
@@ -151,6 +155,11 @@ class _Views:
 
     def _print(self, event: Event) -> None:
         match event:
+            case Started(zero_shot=languages):
+                for notice in zero_shot_notices(languages):
+                    if notice not in self._noticed:  # once for all files
+                        typer.echo(f"panglot: {notice}", err=True)
+                        self._noticed.add(notice)
             case Final(segment) if self._as_they_come and segment.text:
                 typer.echo(segment.text)
 

@@ -50,6 +50,22 @@ def final(number: int = 0, language: str = "en", text: str = "hello world") -> p
     )
 
 
+FRENCH = pb.ZeroShot(language="fr", name="French", similarity=0.75)
+WALLOON = pb.Language(tag="wa", name="Walloon", served_by="fr@1", zero_shot=FRENCH)
+
+
+def transcribe_walloon(_: FakeGateway, requests: Requests, __: grpc.ServicerContext) -> Responses:
+    """One segment, heard by French's adapter."""
+    yield pb.TranscribeResponse(started=pb.StreamStarted(stream_id="s1", zero_shot=[WALLOON]))
+    for _request in requests:
+        pass
+    heard = final(language="wa", text="bondjoû")
+    heard.zero_shot.CopyFrom(FRENCH)
+    heard.spans[0].zero_shot.CopyFrom(FRENCH)
+    yield pb.TranscribeResponse(final=heard)
+    yield pb.TranscribeResponse(ended=pb.StreamEnded(audio_ms=1000, segment_count=1))
+
+
 def transcribe_all(gateway: FakeGateway, requests: Requests, _: grpc.ServicerContext) -> Responses:
     """Two segments, the second in Spanish, whatever the audio."""
     yield pb.TranscribeResponse(started=pb.StreamStarted(stream_id="s1"))
@@ -96,12 +112,14 @@ class FakeGateway(rpc.TranscriptionServiceServicer):
     def ListLanguages(  # noqa: N802
         self, request: pb.ListLanguagesRequest, context: grpc.ServicerContext
     ) -> pb.ListLanguagesResponse:
-        """English by an adapter, Welsh by the universal decoder."""
+        """English by an adapter, Welsh by the universal decoder; Walloon if it is asked for."""
         english = pb.Language(
             tag="en", name="English", served_by="en-asterisk@1", held_out_wer=0.125
         )
         welsh = pb.Language(tag="cy", name="Welsh", served_by="universal")
-        return pb.ListLanguagesResponse(languages=[english, welsh])
+        served = {each.tag: each for each in (english, welsh, WALLOON)}
+        asked = request.tags or ("en", "cy")
+        return pb.ListLanguagesResponse(languages=[served[tag] for tag in asked])
 
     def GetFleet(  # noqa: N802
         self, request: pb.GetFleetRequest, context: grpc.ServicerContext

@@ -13,9 +13,10 @@ from typer.testing import CliRunner, Result
 
 from client import cli
 from client.commands import handover
-from tests.client.fake_gateway import FakeGateway
+from tests.client.fake_gateway import FakeGateway, fake_gateway, transcribe_walloon
 
 AWAY = "127.0.0.1:1"
+NOTICE = "Walloon is served zero-shot by French (fr@1), its nearest relative: expect many errors"
 
 
 def run(*arguments: str) -> Result:
@@ -187,6 +188,27 @@ def test_languages(gateway: FakeGateway) -> None:
     assert table[2].split() == ["cy", "Welsh", "universal"]
     as_json = json.loads(run("languages", "--server", gateway.address, "--json").stdout)
     assert as_json[1]["held_out_wer"] is None
+
+
+def test_languages_that_are_asked_for(gateway: FakeGateway) -> None:
+    result = run("languages", "wa", "cy", "--server", gateway.address)
+    walloon, welsh = result.stdout.splitlines()[1:]
+    assert " ".join(walloon.split()) == "wa Walloon fr@1 (zero-shot: French, similarity 0.75)"
+    assert welsh.split() == ["cy", "Welsh", "universal"]
+    assert result.stderr == f"panglot: {NOTICE}\n"
+    as_json = json.loads(run("languages", "wa", "--server", gateway.address, "--json").stdout)
+    assert as_json[0]["zero_shot"] == {"language": "fr", "name": "French", "similarity": 0.75}
+
+
+def test_a_language_by_its_relative_is_announced_once(wav: Path) -> None:
+    with fake_gateway(transcribe_walloon) as gateway:
+        arguments = ("transcribe", str(wav), "--language", "wa", "--server", gateway.address)
+        result = run(*arguments, str(wav))
+        assert result.stdout.splitlines()[1] == "bondjoû"
+        assert result.stderr == f"panglot: {NOTICE}\n"
+        result = run(*arguments, "--format", "json")
+        assert json.loads(result.stdout)["segments"][0]["zero_shot"]["language"] == "fr"
+        assert result.stderr == f"panglot: {NOTICE}\n"
 
 
 def test_status(gateway: FakeGateway) -> None:

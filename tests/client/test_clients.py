@@ -29,9 +29,18 @@ from client import (
     ServerUnreachable,
     Started,
     TranscriptionError,
+    ZeroShot,
+    wire,
 )
-from client.types import Piece
-from tests.client.fake_gateway import FakeGateway, Requests, Responses, fake_gateway
+from client.types import Language, Piece
+from tests.client.fake_gateway import (
+    WALLOON,
+    FakeGateway,
+    Requests,
+    Responses,
+    fake_gateway,
+    transcribe_walloon,
+)
 
 AWAY = "127.0.0.1:1"
 
@@ -87,6 +96,25 @@ def test_events_come_in_order_and_complete(kind: str, gateway: FakeGateway) -> N
     assert last.segment.spans == (LanguageSpan(1000, 1900, "es", "es-asterisk@1", 0.75),)
     assert events[3] == LanguageChange(1, 1000, "en", "es", 0.75)
     assert gateway.audio == b"\1\2" * 800 + b"\3\4" * 800
+
+
+@both
+def test_a_language_by_its_relative_says_so(kind: str) -> None:
+    french = ZeroShot("fr", "French", 0.75)
+    with fake_gateway(transcribe_walloon) as gateway:
+        started, final, _ = heard(kind, gateway.address, [b"\0"])
+    assert started == Started("s1", (Language("wa", "Walloon", "fr@1", None, french),))
+    assert isinstance(final, Final)
+    assert final.segment.zero_shot == french
+    assert [span.zero_shot for span in final.segment.spans] == [french]
+
+
+def test_of_a_relative_that_an_operator_chose_no_similarity_is_known() -> None:
+    chosen = pb.Language()
+    chosen.CopyFrom(WALLOON)
+    chosen.zero_shot.ClearField("similarity")
+    (language,) = wire.languages(pb.ListLanguagesResponse(languages=[chosen]))
+    assert language.zero_shot == ZeroShot("fr", "French", None)
 
 
 @both
@@ -278,6 +306,8 @@ def test_slow_server_holds_the_source_back() -> None:
 def test_blocking_languages_and_fleet(gateway: FakeGateway) -> None:
     with Client(gateway.address) as client:
         languages, fleet = client.languages(), client.fleet()
+        (walloon,) = client.languages(["wa"])
+    assert (walloon.served_by, walloon.zero_shot) == ("fr@1", ZeroShot("fr", "French", 0.75))
     assert [(each.tag, each.held_out_wer) for each in languages] == [("en", 0.125), ("cy", None)]
     assert fleet.workers[0].resident_adapters == ("es-asterisk@1", "en-asterisk@1")
     assert not fleet.registry_available
@@ -286,6 +316,7 @@ def test_blocking_languages_and_fleet(gateway: FakeGateway) -> None:
 async def test_async_languages_and_fleet(gateway: FakeGateway) -> None:
     async with AsyncClient(gateway.address) as client:
         assert [each.name for each in await client.languages()] == ["English", "Welsh"]
+        assert [each.tag for each in await client.languages(["wa", "cy"])] == ["wa", "cy"]
         assert (await client.fleet()).workers[0].memory_bytes == 512 * 2**20
     async with AsyncClient(AWAY) as client:
         with pytest.raises(ServerUnreachable):

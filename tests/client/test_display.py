@@ -9,7 +9,17 @@ import pytest
 from rich.console import Console
 
 from client.display import Captions, LanguageColours
-from client.types import Event, Final, LanguageChange, Partial, Segment, Word
+from client.types import (
+    Event,
+    Final,
+    Language,
+    LanguageChange,
+    Partial,
+    Segment,
+    Started,
+    Word,
+    ZeroShot,
+)
 
 
 def segment(text: str, *languages: str, stable: int = 0) -> Segment:
@@ -62,6 +72,15 @@ def test_terminal_gets_partials_and_then_the_coloured_final() -> None:
     assert "\x1b[2mguten tag" in drawn
     assert drawn.index("welt") == drawn.rindex("welt") < drawn.index("good day")
     assert "\x1b[36mgood day" in drawn
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_language_by_its_relative_is_announced(terminal: bool) -> None:
+    french = ZeroShot("fr", "French", 0.7)
+    started = Started("s1", (Language("wa", "Walloon", "fr@1", None, french),))
+    line = "Walloon is served zero-shot by French (fr@1), its nearest relative: expect many errors"
+    assert line in shown(started, *EVENTS, terminal=terminal)
+    assert "zero-shot" not in shown(Started("s1"), *EVENTS, terminal=terminal)
 
 
 def test_words_of_another_language_have_its_colour() -> None:

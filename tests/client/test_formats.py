@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from client.formats import Format, cues, render
-from client.types import FileTranscript, LanguageSpan, Segment, Word
+from client.formats import Format, cues, render, zero_shot_notices
+from client.types import FileTranscript, Language, LanguageSpan, Segment, Word, ZeroShot
 
 
 def segment(start_ms: int, text: str, *, word_ms: int = 400, language: str = "en") -> Segment:
@@ -26,7 +26,10 @@ TRANSCRIPT = FileTranscript(
     (
         segment(1250, "Ben & Jerry"),
         segment(2700, ""),
-        Segment(2, 3_661_002, 3_662_003, "el", "καλημέρα", None, "universal", ()),
+        Segment(
+            *(2, 3_661_002, 3_662_003, "el", "καλημέρα", None, "universal", ()),
+            zero_shot=ZeroShot("it", "Italian", 0.77777),
+        ),
     ),
 )
 
@@ -50,6 +53,7 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                 "text": "Ben & Jerry",
                 "confidence": 0.8765,
                 "adapter": "en-x@1",
+                "zero_shot": None,
                 "spans": [
                     {
                         "start_ms": 1250,
@@ -57,6 +61,7 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                         "language": "en",
                         "adapter": "en-x@1",
                         "language_probability": 0.9877,
+                        "zero_shot": None,
                     }
                 ],
                 "words": [
@@ -77,6 +82,7 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                 "text": "",
                 "confidence": 0.8765,
                 "adapter": "en-x@1",
+                "zero_shot": None,
                 "spans": [
                     {
                         "start_ms": 2700,
@@ -84,6 +90,7 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                         "language": "en",
                         "adapter": "en-x@1",
                         "language_probability": 0.9877,
+                        "zero_shot": None,
                     }
                 ],
                 "words": [],
@@ -95,11 +102,24 @@ def test_json_is_one_line_with_exactly_these_keys() -> None:
                 "text": "καλημέρα",
                 "confidence": None,
                 "adapter": "universal",
+                "zero_shot": {"language": "it", "name": "Italian", "similarity": 0.7778},
                 "spans": [],
                 "words": [],
             },
         ],
     }
+
+
+def test_a_notice_for_each_language_by_a_relative() -> None:
+    languages = (
+        Language("wa", "Walloon", "fr@1", None, ZeroShot("fr", "French", 0.7)),
+        Language("en", "English", "universal", None),
+        Language("csb", "Kashubian", "universal", None, ZeroShot("pl", "Polish", None)),
+    )
+    assert zero_shot_notices(languages) == [
+        "Walloon is served zero-shot by French (fr@1), its nearest relative: expect many errors",
+        "Kashubian is served zero-shot by Polish (universal), chosen for it: expect many errors",
+    ]
 
 
 def test_srt() -> None:

@@ -104,8 +104,11 @@ def test_a_canary_has_what_is_stable_to_fall_back_on(files: AdapterFiles) -> Non
     canaries = [each for each in by_stream.values() if each.adapter == "it@2"]
     assert 25 < len(canaries) < 75
     assert {each.fallback for each in canaries} == {catalogue.languages["it"]}
+    assert {(each.adapter, each.on_trial) for each in by_stream.values()} == {
+        ("it@1", False),
+        ("it@2", True),
+    }
     assert {each.base_fingerprint for each in canaries} == {"sha256:mms"}
-    assert {each.adapter for each in by_stream.values()} == {"it@1", "it@2"}
 
 
 def test_a_language_does_not_go_away_in_the_middle_of_a_stream(files: AdapterFiles) -> None:

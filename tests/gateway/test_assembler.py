@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from panglot.v1 import asr_pb2, transcription_pb2
 
-from gateway.assembler import Heard, SegmentAssembler, SpanSource
+from common.zero_shot import StandIn
+from gateway.assembler import SegmentAssembler
+from gateway.heard import Heard, SpanSource
 
 SOURCE = SpanSource(start=32_000, language="it", adapter="it-base@1", language_probability=0.75)
 
@@ -182,6 +184,20 @@ def test_two_spans_in_full() -> None:
     assert [span.language_probability for span in final.spans] == [0.75, 0.5]
     assert (final.language, final.adapter, final.language_probability) == ("it", "it-base@1", 0.75)
     assert (final.start_ms, final.end_ms, final.stable_words) == (2_000, 3_750, 3)
+
+
+def test_words_by_a_relative_are_in_the_language_asked_for_and_say_by_whom() -> None:
+    lent = replace(SOURCE, language="nap", stand_in=StandIn("it", "Italian", 0.75))
+    spans = [Heard(lent, hypothesis("uno due")), french("trois")]
+    final = SegmentAssembler(0, 32_000).final(spans, end=51_200)
+    assert [word.language for word in final.words] == ["nap", "nap", "fr"]
+    told = transcription_pb2.ZeroShot(language="it", name="Italian", similarity=0.75)
+    assert (final.language, final.adapter, final.zero_shot) == ("nap", "it-base@1", told)
+    assert [span.HasField("zero_shot") for span in final.spans] == [True, False]
+    chosen = replace(lent, stand_in=StandIn("it", "Italian", None))
+    partial = SegmentAssembler(0, 32_000).partial([Heard(chosen, hypothesis("uno"))])
+    assert partial is not None
+    assert not partial.zero_shot.HasField("similarity")
 
 
 def test_the_confidence_of_spans_is_that_of_their_words() -> None:

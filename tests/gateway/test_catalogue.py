@@ -15,6 +15,7 @@ from common.fleet import UNIVERSAL
 from common.routing import Routing
 from common.store import ROUTING_FOLDER, StoreReader
 from gateway.catalogue import CatalogueWatcher
+from tests.common.fake_relatives import stand_ins
 
 
 def add(files: AdapterFiles, version: int, language: str = "it") -> None:
@@ -153,3 +154,20 @@ async def test_what_is_identified_is_what_the_service_says(tmp_path: Path) -> No
     await watcher.refresh()
     assert identified() == ["en", "lij"]  # it is away
     assert watcher.latest.for_stream("s", {}).identified == {"en", "lij", "xx"}
+
+
+async def test_what_is_taught_is_no_longer_heard_by_a_relative(tmp_path: Path) -> None:
+    files = AdapterFiles(str(tmp_path))
+    add(files, 1)
+    who = stand_ins({"nap": {"it": 0.9}, "lij": {"it": 0.8, "nap": 0.9}})
+    asks = FakeLid().model_languages
+    watcher = CatalogueWatcher(StoreReader(files), ("en",), asks, 60.0, who)
+
+    def serves_now(tag: str) -> tuple[str, bool]:
+        found = watcher.latest.for_stream("s", {}).find(tag, "x")
+        return found.adapter, found.stand_in is not None
+
+    assert [serves_now("nap"), serves_now("lij")] == [("it@1", True), ("it@1", True)]
+    add(files, 1, language="nap")
+    await watcher.refresh()
+    assert [serves_now("nap"), serves_now("lij")] == [("nap@1", False), ("nap@1", True)]

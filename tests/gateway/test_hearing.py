@@ -32,11 +32,9 @@ def hypothesis(text: str, audio_ms: int = 1000) -> asr_pb2.Hypothesis:
 class FakeRecognition:
     """Of a span; its finals come when a test gives them."""
 
-    adapter = UNIVERSAL
-
     def __init__(self, audio: SpanAudio, language: ServedLanguage, show: Show | None) -> None:
         self.audio = audio
-        self.language = language.tag
+        self.language = language
         self.show = show
         self.finals: dict[int, Final] = {}
         self.stopped = self.closed = False
@@ -103,6 +101,19 @@ async def test_a_span_waits_for_the_one_before_it() -> None:
     tell(en, "yes")
     assert segment.texts() == ["yes", "oui"]
     assert segment.n_shown == 2
+
+
+async def test_a_span_waits_until_the_one_before_it_is_heard_to_its_end() -> None:
+    segment = Heard()
+    segment.hearings.begin(0, EN, None)
+    (en,) = segment.begun
+    tell(en, "yes", 600)
+    segment.hearings.begin(SECOND, FR, 0.9)
+    tell(segment.begun[1], "oui")
+    assert segment.texts() == ["yes"], "else what is still to come of it would have no room"
+    en.finals[SECOND].set_result(hypothesis("yes sir", 1000))
+    await asyncio.sleep(0)
+    assert segment.texts() == ["yes sir", "oui"]
 
 
 async def test_a_worker_that_took_over_does_not_take_back_what_was_shown() -> None:
@@ -172,7 +183,7 @@ async def test_a_rival_comes_and_goes() -> None:
     segment.hearings.challenge(0, FR, 0.4)
     segment.hearings.challenge(0, FR, 0.3)
     en, fr = segment.begun
-    assert (fr.language, fr.show, fr.stopped) == ("fr", None, False)
+    assert (fr.language, fr.show, fr.stopped) == (FR, None, False)
     segment.hearings.challenge(0, IT, 0.4)
     assert fr.stopped
     segment.hearings.challenge(0, None, 0.0)

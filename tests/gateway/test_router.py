@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.catalogue import ServedLanguage
-from common.errors import NoWorker, Overloaded
+from common.errors import NoBase, NoWorker, Overloaded
 from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 from gateway.router import check_room, choose_worker
 
@@ -157,13 +157,13 @@ def test_only_to_a_worker_of_the_base(
 
 @pytest.mark.parametrize("available", [True, False])
 def test_a_base_that_nobody_runs_is_named(available: bool) -> None:
-    with pytest.raises(NoWorker) as refused:
+    with pytest.raises(NoBase) as refused:
         chosen(MMS, available=available)
     assert str(refused.value) == (
         "no worker runs base sha256:01234567… that adapter it-base@1 needs; start one with "
         "PANGLOT_BASE_MODEL"
     )
-    with pytest.raises(NoWorker, match=r"no worker has the universal decoder.*a Whisper model"):
+    with pytest.raises(NoBase, match=r"no worker has the universal decoder.*a Whisper model"):
         chosen(MMS, adapter=UNIVERSAL, available=available)
     with pytest.raises(NoWorker, match="of 1 alive that could, 0 are draining and 1 just failed"):
         chosen(MMS, worker("a"), excluded=frozenset({"a"}), available=available)

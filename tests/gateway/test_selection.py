@@ -12,10 +12,13 @@ from common.catalogue import Catalogue, ServedLanguage
 from common.errors import InvalidRequest
 from gateway.options import Options
 from gateway.selection import with_languages
+from tests.common.fake_relatives import stand_ins
 
 TAGS = ("en", "fr", "it", "kpv", *(f"x{number:03}" for number in range(200)))
 SERVED = {tag: ServedLanguage(tag, tag, f"{tag}@1", "sha256:", None) for tag in TAGS}
-CATALOGUE = Catalogue(SERVED, SERVED.keys() - {"kpv"})
+# Piedmontese and Ligurian are Italian's relatives, of whom identification knows one.
+NEAR = stand_ins({"pms": {"it": 0.9}, "lij": {"it": 0.8, "fr": 0.7}, "gn": {"it": 0.2}})
+CATALOGUE = Catalogue(SERVED, (SERVED.keys() | {"pms"}) - {"kpv"}, stand_ins=NEAR)
 BEFORE = Options(
     fixed=SERVED["fr"],
     candidates=("en", "fr"),
@@ -53,6 +56,8 @@ def asked(
         (asked(candidates=("en", "it"), hints=[("en", 2)]), None, ("en", "it"), {"en": 2}),
         (asked(hints=[("it", 1000), ("en", 0.001)]), None, None, {"it": 1000, "en": 0.001}),
         (asked(candidates=TAGS[4:]), None, TAGS[4:], {}),
+        (asked(candidates=("pms", "en")), None, ("pms", "en"), {}),
+        (asked(hints=[("pms", 2)]), None, None, {"pms": 2}),
         (asked(hints=[(tag, 2) for tag in TAGS[4:]]), None, None, dict.fromkeys(TAGS[4:], 2)),
     ],
 )
@@ -63,9 +68,18 @@ def test_a_selection_replaces_the_languages_and_nothing_else(
     weights: Mapping[str, float],
 ) -> None:
     assert options.fixed == (fixed and SERVED[fixed])
+    assert set(options.named) == {*([fixed] if fixed else ()), *(candidates or ()), *weights}
     assert options.candidates == candidates
     assert options.weights == pytest.approx(weights)
     assert (options.partials, options.boosted_phrases) == (False, ("x",))
+
+
+@pytest.mark.parametrize("options", [asked("lij"), asked(candidates=("lij",)), asked("lij-IT")])
+def test_a_language_by_its_relative_is_one_like_others(options: Options) -> None:
+    assert options.fixed is not None
+    assert (options.fixed.tag, options.fixed.adapter) == ("lij", "it@1")
+    assert options.fixed.stand_in is not None
+    assert (options.candidates, options.named) == (None, ("lij",))
 
 
 REFUSED: dict[str, tuple[str | None, Sequence[str] | None, Hints, str]] = {
@@ -80,6 +94,24 @@ REFUSED: dict[str, tuple[str | None, Sequence[str] | None, Hints, str]] = {
         ("en", "kpv"),
         (),
         "there.candidates names 'kpv', which language identification does not know",
+    ),
+    "a language whose relatives are far": (
+        "gn",
+        None,
+        (),
+        "there.fixed is 'gn', which is not served",
+    ),
+    "a candidate by its relative that is not identified": (
+        None,
+        ("en", "lij"),
+        (),
+        "there.candidates names 'lij', which language identification does not know: name it alone",
+    ),
+    "a hint by its relative that is not identified": (
+        None,
+        None,
+        [("lij", 2)],
+        "there.hints names 'lij', which language identification does not know",
     ),
     "an unknown hint": (None, None, [("qqq", 2)], "there.hints is 'qqq', which is not served"),
     "a hint that has no language": (None, None, [("", 2)], "there.hints is ''"),

@@ -19,8 +19,9 @@ import gateway.span
 from common.audio import to_wire
 from common.catalogue import ServedLanguage
 from common.errors import AdapterNotFound, AdapterRefused, NoWorker, Overloaded
-from common.fleet import FleetSnapshot, WorkerRecord
+from common.fleet import UNIVERSAL, FleetSnapshot, WorkerRecord
 from common.registry import FleetWatcher
+from common.zero_shot import StandIn
 from gateway.hearing import Hearings
 from gateway.recognition import Recognition
 from gateway.segment_audio import SegmentAudio, SpanAudio
@@ -28,7 +29,18 @@ from gateway.span import Cut, Span
 from gateway.workers import WorkerPool
 
 ITALIAN = ServedLanguage("it", "Italian", "it@1", "sha256:a", None)
-CANARY = replace(ITALIAN, adapter="it@2", fallback=ITALIAN)
+CANARY = replace(ITALIAN, adapter="it@2", fallback=ITALIAN, on_trial=True)
+LAST = ServedLanguage(
+    "nap", "Neapolitan", UNIVERSAL, None, None, None, stand_in=StandIn("es", "Spanish", 0.6)
+)
+NEXT = replace(
+    LAST,
+    adapter="ca@1",
+    base_fingerprint="sha256:a",
+    fallback=LAST,
+    stand_in=StandIn("ca", "Catalan", 0.7),
+)
+NEAPOLITAN = replace(NEXT, adapter="it@1", fallback=NEXT, stand_in=StandIn("it", "Italian", 0.9))
 SAMPLES = (np.random.default_rng(0).integers(-999, 999, 20_000) / 32768).astype(np.float32)
 PHRASES = ("Ahmed Hassan", "sertraline")
 
@@ -149,6 +161,45 @@ async def test_a_canary_that_fails_is_followed_by_what_is_stable(status: grpc.St
     assert worker.heard == to_wire(SAMPLES)
 
 
+@pytest.mark.parametrize("status", FINAL)
+async def test_a_stand_in_that_is_refused_is_followed_by_the_next(status: grpc.StatusCode) -> None:
+    worker = RefusingWorker(1, status)
+    async with fleet_of(worker) as pool:
+        response = await final_from(pool, NEAPOLITAN)
+    assert response.final.sequence == 1
+    assert worker.n_calls == 2
+    assert (worker.config.language, worker.config.adapter) == ("ca", "ca@1")
+    assert worker.heard == to_wire(SAMPLES)
+
+
+async def test_a_stand_in_that_no_worker_can_run_is_followed_by_the_next() -> None:
+    elsewhere = "sha256:of another base"
+    then = replace(NEXT, base_fingerprint=elsewhere)
+    first = replace(NEAPOLITAN, base_fingerprint=elsewhere, fallback=then)
+    worker = RefusingWorker(0, FULL)
+    async with fleet_of(worker) as pool:
+        await final_from(pool, first)
+    assert worker.n_calls == 1
+    assert (worker.config.language, worker.config.adapter) == ("es", UNIVERSAL)
+
+
+@pytest.mark.parametrize("status", [FULL, LOST])
+async def test_a_stand_in_that_is_busy_is_waited_for(status: grpc.StatusCode) -> None:
+    worker = RefusingWorker(2, status)
+    async with fleet_of(worker) as pool:
+        await final_from(pool, NEAPOLITAN)
+    assert worker.n_calls == 3
+    assert (worker.config.language, worker.config.adapter) == ("it", "it@1")
+
+
+async def test_when_all_of_the_chain_is_refused_it_is_an_error() -> None:
+    worker = RefusingWorker(9, FINAL[0])
+    async with fleet_of(worker) as pool:
+        with pytest.raises(AdapterNotFound):
+            await final_from(pool, NEAPOLITAN)
+    assert worker.n_calls == 3
+
+
 async def test_a_canary_that_no_worker_can_run_costs_nobody_a_wait() -> None:
     worker = RefusingWorker(0, FULL)
     async with fleet_of(worker) as pool:
@@ -232,4 +283,18 @@ async def test_what_the_stable_version_heard_is_told_as_such() -> None:
         hearings.begin(0, CANARY, None)
         (heard,) = await hearings.finals(len(SAMPLES))
         assert heard.source.adapter == "it@1"
+        await hearings.close()
+
+
+async def test_whose_adapter_heard_it_is_told() -> None:
+    segment = SegmentAudio(0)
+    segment.append(SAMPLES)
+    async with fleet_of(RefusingWorker(1, FINAL[0])) as pool:
+        hearings = Hearings(
+            segment, lambda _, language, __: recognition_of(segment, language, pool), lambda: None
+        )
+        hearings.begin(0, NEAPOLITAN, None)
+        (heard,) = await hearings.finals(len(SAMPLES))
+        assert (heard.source.language, heard.source.adapter) == ("nap", "ca@1")
+        assert heard.source.stand_in == NEXT.stand_in
         await hearings.close()

@@ -58,9 +58,9 @@ REFUSED: dict[str, tuple[Callable[[], list[Request]], str, tuple[str, ...]]] = {
     ),
     "an empty message": (lambda: [ENGLISH, Request()], "INVALID_ARGUMENT", ("empty",)),
     "an unknown language": (
-        lambda: [configuration(fixed="gsw")],
+        lambda: [configuration(fixed="eo")],
         "INVALID_ARGUMENT",
-        ("config.language.fixed", "'gsw'", "de (German)"),
+        ("config.language.fixed", "'eo'", "en (English)"),
     ),
     "a language by its name": (
         lambda: [configuration(fixed="english")],

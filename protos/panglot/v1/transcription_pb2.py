@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epanglot/v1/transcription.proto\x12\npanglot.v1\"\xbe\x01\n\x11TranscribeRequest\x12*\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x18.panglot.v1.StreamConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12.\n\x0c\x65nd_of_audio\x18\x03 \x01(\x0b\x32\x16.panglot.v1.EndOfAudioH\x00\x12\x31\n\x08language\x18\x04 \x01(\x0b\x32\x1d.panglot.v1.LanguageSelectionH\x00\x42\t\n\x07request\"\x0c\n\nEndOfAudio\"\x92\x02\n\x0cStreamConfig\x12&\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x17.panglot.v1.AudioFormat\x12/\n\x08language\x18\x02 \x01(\x0b\x32\x1d.panglot.v1.LanguageSelection\x12\x1c\n\x0fpartial_results\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0e\x65nd_silence_ms\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emax_segment_ms\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\x0f\x62oosted_phrases\x18\x06 \x03(\tB\x12\n\x10_partial_resultsB\x11\n\x0f_end_silence_msB\x11\n\x0f_max_segment_ms\"\x80\x01\n\x0b\x41udioFormat\x12+\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x19.panglot.v1.AudioEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x1a\n\rchannel_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x10\n\x0e_channel_count\"\x90\x01\n\x11LanguageSelection\x12\x0f\n\x05\x66ixed\x18\x01 \x01(\tH\x00\x12\x34\n\ncandidates\x18\x02 \x01(\x0b\x32\x1e.panglot.v1.LanguageCandidatesH\x00\x12\'\n\x05hints\x18\x03 \x03(\x0b\x32\x18.panglot.v1.LanguageHintB\x0b\n\tselection\"\'\n\x12LanguageCandidates\x12\x11\n\tlanguages\x18\x01 \x03(\t\"0\n\x0cLanguageHint\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"\x80\x02\n\x12TranscribeResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.panglot.v1.StreamStartedH\x00\x12)\n\x07partial\x18\x02 \x01(\x0b\x32\x16.panglot.v1.TranscriptH\x00\x12\'\n\x05\x66inal\x18\x03 \x01(\x0b\x32\x16.panglot.v1.TranscriptH\x00\x12\x35\n\x0flanguage_change\x18\x04 \x01(\x0b\x32\x1a.panglot.v1.LanguageChangeH\x00\x12(\n\x05\x65nded\x18\x05 \x01(\x0b\x32\x17.panglot.v1.StreamEndedH\x00\x42\x07\n\x05\x65vent\"\"\n\rStreamStarted\x12\x11\n\tstream_id\x18\x01 \x01(\t\"\xb4\x02\n\nTranscript\x12\x0f\n\x07segment\x18\x01 \x01(\x05\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x17\n\nconfidence\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x05words\x18\x07 \x03(\x0b\x32\x10.panglot.v1.Word\x12\x14\n\x0cstable_words\x18\x08 \x01(\x05\x12\x0f\n\x07\x61\x64\x61pter\x18\t \x01(\t\x12!\n\x14language_probability\x18\n \x01(\x02H\x01\x88\x01\x01\x12\'\n\x05spans\x18\x0b \x03(\x0b\x32\x18.panglot.v1.LanguageSpanB\r\n\x0b_confidenceB\x17\n\x15_language_probability\"\x8f\x01\n\x0cLanguageSpan\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x0f\n\x07\x61\x64\x61pter\x18\x04 \x01(\t\x12!\n\x14language_probability\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\x17\n\x15_language_probability\"p\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x17\n\nconfidence\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x08language\x18\x05 \x01(\tB\r\n\x0b_confidence\"\x90\x01\n\x0eLanguageChange\x12\x0f\n\x07segment\x18\x01 \x01(\x05\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x1e\n\x11previous_language\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x13\n\x0bprobability\x18\x05 \x01(\x02\x42\x14\n\x12_previous_language\"I\n\x0bStreamEnded\x12\x10\n\x08\x61udio_ms\x18\x01 \x01(\x03\x12\x11\n\tspeech_ms\x18\x02 \x01(\x03\x12\x15\n\rsegment_count\x18\x03 \x01(\x05\"\x16\n\x14ListLanguagesRequest\"@\n\x15ListLanguagesResponse\x12\'\n\tlanguages\x18\x01 \x03(\x0b\x32\x14.panglot.v1.Language\"d\n\x08Language\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tserved_by\x18\x03 \x01(\t\x12\x19\n\x0cheld_out_wer\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x0f\n\r_held_out_wer\"\x11\n\x0fGetFleetRequest\"S\n\x10GetFleetResponse\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.panglot.v1.Worker\x12\x1a\n\x12registry_available\x18\x02 \x01(\x08\"\x9b\x02\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x19\n\x11resident_adapters\x18\x03 \x03(\t\x12\x12\n\nslot_count\x18\x04 \x01(\x05\x12\x14\n\x0c\x61\x63tive_spans\x18\x05 \x01(\x05\x12\x11\n\tmax_spans\x18\x06 \x01(\x05\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x08 \x01(\x03\x12\x14\n\x0c\x61\x64\x61pter_hits\x18\t \x01(\x03\x12\x16\n\x0e\x61\x64\x61pter_misses\x18\n \x01(\x03\x12\x12\n\nbase_model\x18\x0b \x01(\t\x12\x18\n\x10\x62\x61se_fingerprint\x18\x0c \x01(\t\x12\x11\n\tuniversal\x18\r \x01(\x08*\xbc\x01\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_S16LE\x10\x01\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_F32LE\x10\x02\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x03\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x04\x12\x1c\n\x18\x41UDIO_ENCODING_CONTAINER\x10\x05\x32\x84\x02\n\x14TranscriptionService\x12O\n\nTranscribe\x12\x1d.panglot.v1.TranscribeRequest\x1a\x1e.panglot.v1.TranscribeResponse(\x01\x30\x01\x12T\n\rListLanguages\x12 .panglot.v1.ListLanguagesRequest\x1a!.panglot.v1.ListLanguagesResponse\x12\x45\n\x08GetFleet\x12\x1b.panglot.v1.GetFleetRequest\x1a\x1c.panglot.v1.GetFleetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epanglot/v1/transcription.proto\x12\npanglot.v1\"\xbe\x01\n\x11TranscribeRequest\x12*\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x18.panglot.v1.StreamConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12.\n\x0c\x65nd_of_audio\x18\x03 \x01(\x0b\x32\x16.panglot.v1.EndOfAudioH\x00\x12\x31\n\x08language\x18\x04 \x01(\x0b\x32\x1d.panglot.v1.LanguageSelectionH\x00\x42\t\n\x07request\"\x0c\n\nEndOfAudio\"\x92\x02\n\x0cStreamConfig\x12&\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x17.panglot.v1.AudioFormat\x12/\n\x08language\x18\x02 \x01(\x0b\x32\x1d.panglot.v1.LanguageSelection\x12\x1c\n\x0fpartial_results\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0e\x65nd_silence_ms\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emax_segment_ms\x18\x05 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\x0f\x62oosted_phrases\x18\x06 \x03(\tB\x12\n\x10_partial_resultsB\x11\n\x0f_end_silence_msB\x11\n\x0f_max_segment_ms\"\x80\x01\n\x0b\x41udioFormat\x12+\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x19.panglot.v1.AudioEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\x05\x12\x1a\n\rchannel_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x10\n\x0e_channel_count\"\x90\x01\n\x11LanguageSelection\x12\x0f\n\x05\x66ixed\x18\x01 \x01(\tH\x00\x12\x34\n\ncandidates\x18\x02 \x01(\x0b\x32\x1e.panglot.v1.LanguageCandidatesH\x00\x12\'\n\x05hints\x18\x03 \x03(\x0b\x32\x18.panglot.v1.LanguageHintB\x0b\n\tselection\"\'\n\x12LanguageCandidates\x12\x11\n\tlanguages\x18\x01 \x03(\t\"0\n\x0cLanguageHint\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"\x80\x02\n\x12TranscribeResponse\x12,\n\x07started\x18\x01 \x01(\x0b\x32\x19.panglot.v1.StreamStartedH\x00\x12)\n\x07partial\x18\x02 \x01(\x0b\x32\x16.panglot.v1.TranscriptH\x00\x12\'\n\x05\x66inal\x18\x03 \x01(\x0b\x32\x16.panglot.v1.TranscriptH\x00\x12\x35\n\x0flanguage_change\x18\x04 \x01(\x0b\x32\x1a.panglot.v1.LanguageChangeH\x00\x12(\n\x05\x65nded\x18\x05 \x01(\x0b\x32\x17.panglot.v1.StreamEndedH\x00\x42\x07\n\x05\x65vent\"K\n\rStreamStarted\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\'\n\tzero_shot\x18\x02 \x03(\x0b\x32\x14.panglot.v1.Language\"R\n\x08ZeroShot\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x17\n\nsimilarity\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\r\n\x0b_similarity\"\xdd\x02\n\nTranscript\x12\x0f\n\x07segment\x18\x01 \x01(\x05\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x10\n\x08language\x18\x05 \x01(\t\x12\x17\n\nconfidence\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x05words\x18\x07 \x03(\x0b\x32\x10.panglot.v1.Word\x12\x14\n\x0cstable_words\x18\x08 \x01(\x05\x12\x0f\n\x07\x61\x64\x61pter\x18\t \x01(\t\x12!\n\x14language_probability\x18\n \x01(\x02H\x01\x88\x01\x01\x12\'\n\x05spans\x18\x0b \x03(\x0b\x32\x18.panglot.v1.LanguageSpan\x12\'\n\tzero_shot\x18\x0c \x01(\x0b\x32\x14.panglot.v1.ZeroShotB\r\n\x0b_confidenceB\x17\n\x15_language_probability\"\xb8\x01\n\x0cLanguageSpan\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x0f\n\x07\x61\x64\x61pter\x18\x04 \x01(\t\x12!\n\x14language_probability\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\'\n\tzero_shot\x18\x06 \x01(\x0b\x32\x14.panglot.v1.ZeroShotB\x17\n\x15_language_probability\"p\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x05\x12\x17\n\nconfidence\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x10\n\x08language\x18\x05 \x01(\tB\r\n\x0b_confidence\"\x90\x01\n\x0eLanguageChange\x12\x0f\n\x07segment\x18\x01 \x01(\x05\x12\x10\n\x08start_ms\x18\x02 \x01(\x05\x12\x1e\n\x11previous_language\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x13\n\x0bprobability\x18\x05 \x01(\x02\x42\x14\n\x12_previous_language\"I\n\x0bStreamEnded\x12\x10\n\x08\x61udio_ms\x18\x01 \x01(\x03\x12\x11\n\tspeech_ms\x18\x02 \x01(\x03\x12\x15\n\rsegment_count\x18\x03 \x01(\x05\"$\n\x14ListLanguagesRequest\x12\x0c\n\x04tags\x18\x01 \x03(\t\"@\n\x15ListLanguagesResponse\x12\'\n\tlanguages\x18\x01 \x03(\x0b\x32\x14.panglot.v1.Language\"\x8d\x01\n\x08Language\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tserved_by\x18\x03 \x01(\t\x12\x19\n\x0cheld_out_wer\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\'\n\tzero_shot\x18\x05 \x01(\x0b\x32\x14.panglot.v1.ZeroShotB\x0f\n\r_held_out_wer\"\x11\n\x0fGetFleetRequest\"S\n\x10GetFleetResponse\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.panglot.v1.Worker\x12\x1a\n\x12registry_available\x18\x02 \x01(\x08\"\x9b\x02\n\x06Worker\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x19\n\x11resident_adapters\x18\x03 \x03(\t\x12\x12\n\nslot_count\x18\x04 \x01(\x05\x12\x14\n\x0c\x61\x63tive_spans\x18\x05 \x01(\x05\x12\x11\n\tmax_spans\x18\x06 \x01(\x05\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x08 \x01(\x03\x12\x14\n\x0c\x61\x64\x61pter_hits\x18\t \x01(\x03\x12\x16\n\x0e\x61\x64\x61pter_misses\x18\n \x01(\x03\x12\x12\n\nbase_model\x18\x0b \x01(\t\x12\x18\n\x10\x62\x61se_fingerprint\x18\x0c \x01(\t\x12\x11\n\tuniversal\x18\r \x01(\x08*\xbc\x01\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_S16LE\x10\x01\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_F32LE\x10\x02\x12\x18\n\x14\x41UDIO_ENCODING_MULAW\x10\x03\x12\x17\n\x13\x41UDIO_ENCODING_ALAW\x10\x04\x12\x1c\n\x18\x41UDIO_ENCODING_CONTAINER\x10\x05\x32\x84\x02\n\x14TranscriptionService\x12O\n\nTranscribe\x12\x1d.panglot.v1.TranscribeRequest\x1a\x1e.panglot.v1.TranscribeResponse(\x01\x30\x01\x12T\n\rListLanguages\x12 .panglot.v1.ListLanguagesRequest\x1a!.panglot.v1.ListLanguagesResponse\x12\x45\n\x08GetFleet\x12\x1b.panglot.v1.GetFleetRequest\x1a\x1c.panglot.v1.GetFleetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'panglot.v1.transcription_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDIOENCODING']._serialized_start=2570
-  _globals['_AUDIOENCODING']._serialized_end=2758
+  _globals['_AUDIOENCODING']._serialized_start=2833
+  _globals['_AUDIOENCODING']._serialized_end=3021
   _globals['_TRANSCRIBEREQUEST']._serialized_start=47
   _globals['_TRANSCRIBEREQUEST']._serialized_end=237
   _globals['_ENDOFAUDIO']._serialized_start=239
@@ -50,29 +50,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSCRIBERESPONSE']._serialized_start=900
   _globals['_TRANSCRIBERESPONSE']._serialized_end=1156
   _globals['_STREAMSTARTED']._serialized_start=1158
-  _globals['_STREAMSTARTED']._serialized_end=1192
-  _globals['_TRANSCRIPT']._serialized_start=1195
-  _globals['_TRANSCRIPT']._serialized_end=1503
-  _globals['_LANGUAGESPAN']._serialized_start=1506
-  _globals['_LANGUAGESPAN']._serialized_end=1649
-  _globals['_WORD']._serialized_start=1651
-  _globals['_WORD']._serialized_end=1763
-  _globals['_LANGUAGECHANGE']._serialized_start=1766
-  _globals['_LANGUAGECHANGE']._serialized_end=1910
-  _globals['_STREAMENDED']._serialized_start=1912
-  _globals['_STREAMENDED']._serialized_end=1985
-  _globals['_LISTLANGUAGESREQUEST']._serialized_start=1987
-  _globals['_LISTLANGUAGESREQUEST']._serialized_end=2009
-  _globals['_LISTLANGUAGESRESPONSE']._serialized_start=2011
-  _globals['_LISTLANGUAGESRESPONSE']._serialized_end=2075
-  _globals['_LANGUAGE']._serialized_start=2077
-  _globals['_LANGUAGE']._serialized_end=2177
-  _globals['_GETFLEETREQUEST']._serialized_start=2179
-  _globals['_GETFLEETREQUEST']._serialized_end=2196
-  _globals['_GETFLEETRESPONSE']._serialized_start=2198
-  _globals['_GETFLEETRESPONSE']._serialized_end=2281
-  _globals['_WORKER']._serialized_start=2284
-  _globals['_WORKER']._serialized_end=2567
-  _globals['_TRANSCRIPTIONSERVICE']._serialized_start=2761
-  _globals['_TRANSCRIPTIONSERVICE']._serialized_end=3021
+  _globals['_STREAMSTARTED']._serialized_end=1233
+  _globals['_ZEROSHOT']._serialized_start=1235
+  _globals['_ZEROSHOT']._serialized_end=1317
+  _globals['_TRANSCRIPT']._serialized_start=1320
+  _globals['_TRANSCRIPT']._serialized_end=1669
+  _globals['_LANGUAGESPAN']._serialized_start=1672
+  _globals['_LANGUAGESPAN']._serialized_end=1856
+  _globals['_WORD']._serialized_start=1858
+  _globals['_WORD']._serialized_end=1970
+  _globals['_LANGUAGECHANGE']._serialized_start=1973
+  _globals['_LANGUAGECHANGE']._serialized_end=2117
+  _globals['_STREAMENDED']._serialized_start=2119
+  _globals['_STREAMENDED']._serialized_end=2192
+  _globals['_LISTLANGUAGESREQUEST']._serialized_start=2194
+  _globals['_LISTLANGUAGESREQUEST']._serialized_end=2230
+  _globals['_LISTLANGUAGESRESPONSE']._serialized_start=2232
+  _globals['_LISTLANGUAGESRESPONSE']._serialized_end=2296
+  _globals['_LANGUAGE']._serialized_start=2299
+  _globals['_LANGUAGE']._serialized_end=2440
+  _globals['_GETFLEETREQUEST']._serialized_start=2442
+  _globals['_GETFLEETREQUEST']._serialized_end=2459
+  _globals['_GETFLEETRESPONSE']._serialized_start=2461
+  _globals['_GETFLEETRESPONSE']._serialized_end=2544
+  _globals['_WORKER']._serialized_start=2547
+  _globals['_WORKER']._serialized_end=2830
+  _globals['_TRANSCRIPTIONSERVICE']._serialized_start=3024
+  _globals['_TRANSCRIPTIONSERVICE']._serialized_end=3284
 # @@protoc_insertion_point(module_scope)

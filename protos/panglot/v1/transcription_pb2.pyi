@@ -221,6 +221,11 @@ class LanguageSelection(_message.Message):
 
     What cannot be is refused with INVALID_ARGUMENT, also in mid-stream; the message names the field,
     from `config.language` or from `language`.
+
+    A language that nothing here was taught may be named too, if a near relative of it is served: that
+    one's adapter hears it, zero-shot, and every answer says so (see `ZeroShot`). A language that is
+    not named is never heard so. Where language identification does not know it, which is the rule,
+    it can only be `fixed`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -352,20 +357,66 @@ class StreamStarted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STREAM_ID_FIELD_NUMBER: _builtins.int
+    ZERO_SHOT_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Names this stream in logs and traces."""
+    @_builtins.property
+    def zero_shot(self) -> _containers.RepeatedCompositeFieldContainer[Global___Language]:
+        """Of the languages named in `config.language`, those that only a relative serves, as they are
+        served now. Expect many errors in them. For languages named later the transcripts say it.
+        """
+
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
+        zero_shot: _abc.Iterable[Global___Language] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream_id", b"stream_id", "zero_shot", b"zero_shot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamStarted: _TypeAlias = StreamStarted  # noqa: Y015
+
+@_typing.final
+class ZeroShot(_message.Message):
+    """A language that was never taught here is heard by the adapter of a relative, or by the universal
+    path as if it were that relative. The words are spelt as in the relative and taken from its
+    lexicon: expect most to be wrong, and less sure than their confidence says, which is calibrated
+    for the relative. They carry the tag of the language that was asked for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """BCP-47 tag of the relative."""
+    name: _builtins.str
+    """In English."""
+    similarity: _builtins.float
+    """How near the two languages are, 0 to 1. It is no probability, and promises no accuracy. Unset
+    where the operator chose the relative.
+    """
+    def __init__(
+        self,
+        *,
+        language: _builtins.str = ...,
+        name: _builtins.str = ...,
+        similarity: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "similarity", b"similarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "language", b"language", "name", b"name", "similarity", b"similarity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
+    _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
+
+Global___ZeroShot: _TypeAlias = ZeroShot  # noqa: Y015
 
 @_typing.final
 class Transcript(_message.Message):
@@ -384,6 +435,7 @@ class Transcript(_message.Message):
     ADAPTER_FIELD_NUMBER: _builtins.int
     LANGUAGE_PROBABILITY_FIELD_NUMBER: _builtins.int
     SPANS_FIELD_NUMBER: _builtins.int
+    ZERO_SHOT_FIELD_NUMBER: _builtins.int
     segment: _builtins.int
     """Counts segments from 0; those in which no words were heard leave a gap."""
     start_ms: _builtins.int
@@ -412,6 +464,10 @@ class Transcript(_message.Message):
         segments have one.
         """
 
+    @_builtins.property
+    def zero_shot(self) -> Global___ZeroShot:
+        """Set when nothing serves `language` itself: whose adapter `adapter` is."""
+
     def __init__(
         self,
         *,
@@ -426,10 +482,11 @@ class Transcript(_message.Message):
         adapter: _builtins.str = ...,
         language_probability: _builtins.float | None = ...,
         spans: _abc.Iterable[Global___LanguageSpan] | None = ...,
+        zero_shot: Global___ZeroShot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "confidence", b"confidence", "language_probability", b"language_probability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "confidence", b"confidence", "language_probability", b"language_probability", "zero_shot", b"zero_shot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "adapter", b"adapter", "confidence", b"confidence", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "segment", b"segment", "spans", b"spans", "stable_words", b"stable_words", "start_ms", b"start_ms", "text", b"text", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "_language_probability", b"_language_probability", "adapter", b"adapter", "confidence", b"confidence", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "segment", b"segment", "spans", b"spans", "stable_words", b"stable_words", "start_ms", b"start_ms", "text", b"text", "words", b"words", "zero_shot", b"zero_shot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
     _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
@@ -453,6 +510,7 @@ class LanguageSpan(_message.Message):
     END_MS_FIELD_NUMBER: _builtins.int
     ADAPTER_FIELD_NUMBER: _builtins.int
     LANGUAGE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    ZERO_SHOT_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """BCP-47 tag."""
     start_ms: _builtins.int
@@ -461,6 +519,10 @@ class LanguageSpan(_message.Message):
     """What produced its words: `<adapter id>@<version>`, or `universal`."""
     language_probability: _builtins.float
     """The probability that `language` is the one spoken. Unset when the client fixed the language."""
+    @_builtins.property
+    def zero_shot(self) -> Global___ZeroShot:
+        """Set when nothing serves `language` itself: whose adapter `adapter` is."""
+
     def __init__(
         self,
         *,
@@ -469,10 +531,11 @@ class LanguageSpan(_message.Message):
         end_ms: _builtins.int = ...,
         adapter: _builtins.str = ...,
         language_probability: _builtins.float | None = ...,
+        zero_shot: Global___ZeroShot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "language_probability", b"language_probability"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "language_probability", b"language_probability", "zero_shot", b"zero_shot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "adapter", b"adapter", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "start_ms", b"start_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability", "adapter", b"adapter", "end_ms", b"end_ms", "language", b"language", "language_probability", b"language_probability", "start_ms", b"start_ms", "zero_shot", b"zero_shot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__language_probability: _TypeAlias = _typing.Literal["language_probability"]  # noqa: Y015
     _WhichOneofArgType__language_probability: _TypeAlias = _typing.Literal["_language_probability", b"_language_probability"]  # noqa: Y015
@@ -591,12 +654,21 @@ Global___StreamEnded: _TypeAlias = StreamEnded  # noqa: Y015
 class ListLanguagesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    TAGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """BCP-47 tags, at most 200: what serves these, in this order, also where that is only a relative.
+        Empty: all languages that are served themselves, by tag.
+        """
+
     def __init__(
         self,
+        *,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -630,6 +702,7 @@ class Language(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SERVED_BY_FIELD_NUMBER: _builtins.int
     HELD_OUT_WER_FIELD_NUMBER: _builtins.int
+    ZERO_SHOT_FIELD_NUMBER: _builtins.int
     tag: _builtins.str
     """BCP-47 tag."""
     name: _builtins.str
@@ -637,7 +710,13 @@ class Language(_message.Message):
     served_by: _builtins.str
     """`<adapter id>@<version>`, or `universal`."""
     held_out_wer: _builtins.float
-    """Word error rate on held-out speech, 0 upward, of what serves it. Unset where not measured."""
+    """Word error rate on held-out speech, 0 upward, of what serves it. Unset where not measured, as of
+    a language that a relative serves.
+    """
+    @_builtins.property
+    def zero_shot(self) -> Global___ZeroShot:
+        """Set when nothing serves the language itself: whose adapter `served_by` is."""
+
     def __init__(
         self,
         *,
@@ -645,10 +724,11 @@ class Language(_message.Message):
         name: _builtins.str = ...,
         served_by: _builtins.str = ...,
         held_out_wer: _builtins.float | None = ...,
+        zero_shot: Global___ZeroShot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_held_out_wer", b"_held_out_wer", "held_out_wer", b"held_out_wer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_held_out_wer", b"_held_out_wer", "held_out_wer", b"held_out_wer", "zero_shot", b"zero_shot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_held_out_wer", b"_held_out_wer", "held_out_wer", b"held_out_wer", "name", b"name", "served_by", b"served_by", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_held_out_wer", b"_held_out_wer", "held_out_wer", b"held_out_wer", "name", b"name", "served_by", b"served_by", "tag", b"tag", "zero_shot", b"zero_shot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__held_out_wer: _TypeAlias = _typing.Literal["held_out_wer"]  # noqa: Y015
     _WhichOneofArgType__held_out_wer: _TypeAlias = _typing.Literal["_held_out_wer", b"_held_out_wer"]  # noqa: Y015

@@ -76,7 +76,8 @@ class TranscriptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListLanguages(self, request, context):
-        """The languages that can be asked for, and which path serves each.
+        """The languages that can be asked for, and which path serves each. INVALID_ARGUMENT for one that
+        cannot be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

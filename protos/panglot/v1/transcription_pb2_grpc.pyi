@@ -49,7 +49,9 @@ class TranscriptionServiceStub:
     Every time is in milliseconds from the first sample of the stream.
     """
     ListLanguages: _grpc.UnaryUnaryMultiCallable[_transcription_pb2.ListLanguagesRequest, _transcription_pb2.ListLanguagesResponse]
-    """The languages that can be asked for, and which path serves each."""
+    """The languages that can be asked for, and which path serves each. INVALID_ARGUMENT for one that
+    cannot be.
+    """
     GetFleet: _grpc.UnaryUnaryMultiCallable[_transcription_pb2.GetFleetRequest, _transcription_pb2.GetFleetResponse]
     """The fleet as this gateway sees it: workers, the adapters they hold, their load."""
 
@@ -74,7 +76,9 @@ class TranscriptionServiceAsyncStub(TranscriptionServiceStub):
     Every time is in milliseconds from the first sample of the stream.
     """
     ListLanguages: _aio.UnaryUnaryMultiCallable[_transcription_pb2.ListLanguagesRequest, _transcription_pb2.ListLanguagesResponse]  # type: ignore[assignment]
-    """The languages that can be asked for, and which path serves each."""
+    """The languages that can be asked for, and which path serves each. INVALID_ARGUMENT for one that
+    cannot be.
+    """
     GetFleet: _aio.UnaryUnaryMultiCallable[_transcription_pb2.GetFleetRequest, _transcription_pb2.GetFleetResponse]  # type: ignore[assignment]
     """The fleet as this gateway sees it: workers, the adapters they hold, their load."""
 
@@ -108,7 +112,9 @@ class TranscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _transcription_pb2.ListLanguagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_transcription_pb2.ListLanguagesResponse, _abc.Awaitable[_transcription_pb2.ListLanguagesResponse]]:
-        """The languages that can be asked for, and which path serves each."""
+        """The languages that can be asked for, and which path serves each. INVALID_ARGUMENT for one that
+        cannot be.
+        """
 
     @_abc_1.abstractmethod
     def GetFleet(
