@@ -60,6 +60,10 @@ class Adapter(nn.Module):
         block: nn.ModuleDict = self.blocks[str(layer)]  # type: ignore[assignment]
         return block[site](hidden)  # type: ignore[no-any-return]
 
+    def plain(self) -> dict[str, Tensor]:
+        """The tensors that are written out, as `AdapterShape.tensors` names them."""
+        return self.state_dict()
+
     def log_probs(self, encoded: Encoded) -> Tensor:
         """CTC log-probabilities, float32 `[batch, n_frames, n_vocab]`."""
         logits = self.head["projection"](self.head["norm"](encoded.states))

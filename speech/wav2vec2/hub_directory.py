@@ -37,6 +37,7 @@ class HubModel:
         adapters: by language code, as MMS publishes them.
         documents: JSON by file name, `config.json` apart.
         assumed, missing: for people to read; see `conversion.Converted`.
+        architecture: of a model that is neither a plain encoder nor one with a CTC head.
     """
 
     config: Wav2Vec2Config
@@ -46,6 +47,7 @@ class HubModel:
     documents: Mapping[str, Any] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    architecture: str | None = None
 
 
 def unprefixed(name: str) -> str:
@@ -123,7 +125,8 @@ def write(model: HubModel, out: Path) -> None:
 
 def _fill(model: HubModel, directory: Path) -> None:
     head = bool(model.head)
-    model.config.architectures = ["Wav2Vec2ForCTC" if head else "Wav2Vec2Model"]
+    plain = "Wav2Vec2ForCTC" if head else "Wav2Vec2Model"
+    model.config.architectures = [model.architecture or plain]
     _write_json(directory / "config.json", model.config.to_diff_dict())
     for name, document in model.documents.items():
         _write_json(directory / name, document)

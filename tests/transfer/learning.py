@@ -26,14 +26,17 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from speech.adapters.kinds import BOTTLENECK, AdapterShape
 from speech.base_model import WhisperBase
 from speech.whisper.encoder import WhisperSharedEncoder
+from tests.speech.tiny import random_adapter
 from tests.speech.tiny_mms import tiny_config
 from transfer.data.audio import Samples, write_flac
 from transfer.data.manifest import Clip, read_manifest
 from transfer.training.learner import Learner
 from transfer.training.processes import launched
 from transfer.training.settings import TrainSettings
+from transfer.training.source import Fusion, Source, Start
 from transfer.training.train import train
 
 SETTINGS = TrainSettings(
@@ -116,6 +119,7 @@ class Arguments:
         every_s: between checkpoints within an epoch.
         killed_at: `step` or `write`: what it dies of, by SIGKILL and without a word.
         killed_after: so many of them.
+        fusion: of two adapters of random numbers, to start from.
     """
 
     manifest: str
@@ -124,10 +128,21 @@ class Arguments:
     every_s: float = 0.0
     killed_at: str | None = None
     killed_after: int = 0
+    fusion: Fusion | None = None
 
     def command(self) -> list[str]:
         """For `python`."""
         return ["-m", "tests.transfer.learning", json.dumps(asdict(self))]
+
+
+def random_start(fusion: Fusion) -> Start:
+    """Two adapters of the shape that `SETTINGS` ask for, writing a and b."""
+    shape = AdapterShape(BOTTLENECK, 32, SETTINGS.rank, SETTINGS.layers, 4)
+    sources = (
+        Source(f"s{seed}@1", random_adapter(shape, seed).state_dict(), ("", " ", "a", "b"))
+        for seed in (1, 2)
+    )
+    return Start(tuple(sources), (0.25, 0.75), fusion)
 
 
 def main(arguments: Arguments) -> None:
@@ -145,6 +160,7 @@ def main(arguments: Arguments) -> None:
             "en",
             replace(SETTINGS, **arguments.settings),
             Path(arguments.run),
+            None if arguments.fusion is None else random_start(arguments.fusion),
             processes=processes,
             checkpoint_every_s=arguments.every_s,
         )

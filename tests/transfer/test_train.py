@@ -23,7 +23,7 @@ from transfer.training.checkpoint import CHECKPOINT, Standing
 from transfer.training.examples import LowerLayers, listen
 from transfer.training.run import RUN_FILE, WEIGHTS, RunRecord
 from transfer.training.settings import TrainSettings, learning_rate_at
-from transfer.training.source import Source
+from transfer.training.source import Source, Start
 from transfer.training.step import ctc_loss
 from transfer.training.train import train
 from transfer.training.vocabulary import frames_needed, vocabulary_of
@@ -152,7 +152,7 @@ def test_a_source_gives_its_blocks_and_shared_letters(
     source = Source("en@1", weights, ("", *first.vocabulary[1:]))
     other = [replace(clip, text=clip.text.replace("b", "c")) for clip in clips]
     still = replace(SETTINGS, epochs=1, learning_rate=0.0)
-    record = train(bases("whisper"), other, "en", still, tmp_path / "second", source)
+    record = train(bases("whisper"), other, "en", still, tmp_path / "second", Start((source,)))
     assert record.source == "en@1"
     taken = load_file(tmp_path / "second" / WEIGHTS)
     for name, value in source.weights.items():
@@ -175,7 +175,7 @@ def test_a_source_of_another_shape_is_refused(
     source = Source("en@1", load_file(tmp_path / "first" / WEIGHTS), first.vocabulary)
     other = replace(SETTINGS, epochs=1, **change)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match="en@1 is an adapter of another shape"):
-        train(base, clips, "en", other, tmp_path / "second", source)
+        train(base, clips, "en", other, tmp_path / "second", Start((source,)))
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:

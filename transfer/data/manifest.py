@@ -29,6 +29,8 @@ class Clip:
         source: corpus it comes from.
         speaker: a name unique within the source; empty where nobody knows.
         split: which use it is for; no text stands in two.
+        confidence: expected share of the words that are right, where an adapter wrote the text;
+            None where a person did.
     """
 
     audio: str
@@ -38,6 +40,14 @@ class Clip:
     source: str
     speaker: str
     split: Split = "train"
+    confidence: float | None = None
+
+    def as_line(self) -> str:
+        """The clip as a manifest has it."""
+        content = asdict(self)
+        if self.confidence is None:
+            del content["confidence"]
+        return json.dumps(content, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def _clip(line: str, number: int, path: Path) -> Clip:
     if not isinstance(content, dict):
         raise _not_a_manifest(path, f"line {number} is not a JSON object")
     known = {field.name for field in fields(Clip)}
-    if missing := known - content.keys() - {"split"}:
+    if missing := known - content.keys() - {"split", "confidence"}:
         raise _not_a_manifest(path, f"line {number} lacks {', '.join(sorted(missing))}")
     if unknown := content.keys() - known:
         names = ", ".join(sorted(unknown))[:80]
@@ -83,8 +93,12 @@ def _clip(line: str, number: int, path: Path) -> Clip:
     seconds = content["duration_s"]
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0:
         raise _not_a_manifest(path, f"line {number}: duration_s is {seconds!r:.40}, not seconds")
-    if wrong := [n for n in known - {"duration_s"} if not isinstance(content.get(n, ""), str)]:
+    texts = known - {"duration_s", "confidence"}
+    if wrong := [n for n in texts if not isinstance(content.get(n, ""), str)]:
         raise _not_a_manifest(path, f"line {number}: {wrong[0]} is not text")
+    confidence = content.get("confidence")
+    if confidence is not None and not (type(confidence) in (int, float) and 0 <= confidence <= 1):
+        raise _not_a_manifest(path, f"line {number}: confidence is {confidence!r:.40}, not 0 to 1")
     clip = Clip(**content)
     if clip.split not in SPLITS:
         raise _not_a_manifest(
@@ -102,7 +116,7 @@ def _not_a_manifest(path: Path, problem: str) -> InvalidRequest:
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write clips as JSONL, in their order: the whole file or, where that fails, none of it."""
-    write_lines(path, (json.dumps(asdict(clip), ensure_ascii=False) for clip in clips))
+    write_lines(path, (clip.as_line() for clip in clips))
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

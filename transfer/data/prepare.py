@@ -10,11 +10,10 @@ Memory holds the distinct sentences and numbers: about a gigabyte for a million 
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +225,7 @@ def _verdicts(gathered: Gathered) -> tuple[str, list[Split | Defect]]:
 def _kept(gathered: Gathered, verdicts: Sequence[Split | Defect]) -> Iterator[str]:
     for (_, clip), verdict in zip(gathered, verdicts, strict=True):
         if not isinstance(verdict, Defect):
-            yield json.dumps(asdict(replace(clip, split=verdict)), ensure_ascii=False)
+            yield replace(clip, split=verdict).as_line()
 
 
 def _failure(prepared: Prepared, *, strict: bool) -> InvalidRequest | None:

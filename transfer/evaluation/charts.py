@@ -15,6 +15,7 @@ _MARKERS = {
     "square": '<rect x="{left}" y="{top}" width="8" height="8"/>',
 }
 _TICKS = 5
+_NOTHING = Markup("")
 
 
 @dataclass(frozen=True)
@@ -55,25 +56,20 @@ def line_chart(
         x_label, y_label: with units; `y_label` also names the chart for those who hear it.
         percent: write 0.2 as 20%.
     """
-    points = [point for each in series for point in each.points]
-    x_ticks = ticks(max(point.x for point in points))
-    y_ticks = ticks(max(max(point.y, point.high or 0.0) for point in points))
-    frame = _Frame(x_ticks[-1], y_ticks[-1])
-    parts = [
-        Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-            _WIDTH, _HEIGHT, f"{y_label} over {x_label}"
-        ),
-        *(_x_tick(frame, value) for value in x_ticks),
-        *(_y_tick(frame, value, percent) for value in y_ticks),
-        Markup('<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-            (_LEFT + _WIDTH - _RIGHT) // 2, _HEIGHT - 6, x_label
-        ),
-        *(_drawn(frame, each) for each in series),
-        Markup("</svg>"),
-    ]
     return Markup("<figure><figcaption>{}</figcaption>{}{}</figure>").format(
-        y_label, Markup("").join(parts), _legend(series)
+        y_label, _svg(series, x_label, y_label, percent), _legend(series)
     )
+
+
+def chart_file(
+    series: Sequence[Series], x_label: str, y_label: str, style: str, *, percent: bool = False
+) -> str:
+    """The chart of `line_chart` as an SVG file that carries its own style sheet, without legend."""
+    alone = Markup(' xmlns="http://www.w3.org/2000/svg" width="{}" height="{}"').format(
+        _WIDTH, _HEIGHT
+    )
+    sheet = Markup("<style>{}</style>").format(Markup(style))
+    return str(_svg(series, x_label, y_label, percent, alone, sheet)) + "\n"
 
 
 def ticks(highest: float) -> list[float]:
@@ -84,6 +80,33 @@ def ticks(highest: float) -> list[float]:
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough * 0.999)
     return [number * step for number in range(math.ceil(highest / step - 1e-9) + 1)]
+
+
+def _svg(
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    percent: bool,
+    attributes: Markup = _NOTHING,
+    sheet: Markup = _NOTHING,
+) -> Markup:
+    points = [point for each in series for point in each.points]
+    x_ticks = ticks(max(point.x for point in points))
+    y_ticks = ticks(max(max(point.y, point.high or 0.0) for point in points))
+    frame = _Frame(x_ticks[-1], y_ticks[-1])
+    parts = [
+        Markup('<svg{} viewBox="0 0 {} {}" role="img" aria-label="{}">{}').format(
+            attributes, _WIDTH, _HEIGHT, f"{y_label} over {x_label}", sheet
+        ),
+        *(_x_tick(frame, value) for value in x_ticks),
+        *(_y_tick(frame, value, percent) for value in y_ticks),
+        Markup('<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            (_LEFT + _WIDTH - _RIGHT) // 2, _HEIGHT - 6, x_label
+        ),
+        *(_drawn(frame, each) for each in series),
+        Markup("</svg>"),
+    ]
+    return _NOTHING.join(parts)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from transfer.evaluation.curve import Curve, curve_point, measure_points
 from transfer.evaluation.findings import Findings
 from transfer.evaluation.history import Epoch, read_history
 from transfer.evaluation.html_report import render
+from transfer.evaluation.phoneme_sources import with_phonemes
 from transfer.evaluation.report import curve_table, print_findings
 from transfer.evaluation.universal import UNIVERSAL_CACHE
 from transfer.evaluation.wording import made_of, warnings
@@ -98,6 +99,9 @@ def evaluate_command(
     rates have 95% intervals, and the difference to the universal model is said to be real or
     perhaps chance. Clips whose text was also taught are left out.
 
+    What was said and heard is read aloud by rules, too: how many phonemes are right of those that
+    the languages it started from have, how many of its own (`pip install 'panglot[phonemes]'`).
+
     Of a run, held out, `evaluation.json`, `report.html` and a candidate for `panglot publish` are
     written into its folder. What the universal model hears is kept there too: the first time takes
     a second per clip, the next none.
@@ -133,6 +137,8 @@ def evaluate_command(
             found = _judge_run(run, clips, amounts, models, options)
         else:
             found = _judge_published(models, adapter, options)
+    findings, about_phonemes = with_phonemes(found.findings, found.started_from, data, models)
+    found = replace(found, findings=findings)
 
     out = Console(highlight=False)
     if not out.is_terminal:  # a table is not squeezed into 80 columns
@@ -140,7 +146,7 @@ def evaluate_command(
     print_findings(out, found.findings)
     if amounts and found.curve:
         out.print(curve_table(found.curve))
-    for warning in (*more.warnings, *warnings(found.findings)):
+    for warning in (*more.warnings, *warnings(found.findings), *about_phonemes):
         errors.print(f"mind: {warning}", markup=False, soft_wrap=True)
 
     report = render(found.findings, found.made, found.history, found.curve, audio=audio)
@@ -174,11 +180,12 @@ class _Options:
 
 @dataclass(frozen=True)
 class _Found:
-    """What there is to show."""
+    """What there is to show; `started_from` names the adapters that this one started from."""
 
     findings: Findings
     card: AdapterCard
     made: list[tuple[str, str]]
+    started_from: str
     history: tuple[Epoch, ...] = ()
     curve: Curve | None = None
 
@@ -237,14 +244,24 @@ def _judge_run(
         curve.write(run)
     settings = [(name, str(value)) for name, value in asdict(record.settings).items()]
     made = [*made_of(candidate.card), *settings]
-    return _Found(findings, candidate.card, made, read_history(run), curve)
+    return _Found(findings, candidate.card, made, record.source or "", read_history(run), curve)
 
 
 def _train_part(whole: RunRecord, models: Path, clips: Sequence[Clip], run: Path) -> RunRecord:
     """Train as the whole run was; by another strategy where so little speech asks for one."""
     base = load_base_model(whole.settings.base_model)
     given = {"seed": whole.settings.seed, "base_model": whole.settings.base_model}
-    plan = make_plan(whole.language, list(clips), base, None, whole.source, models, given)
+    plan = make_plan(
+        whole.language,
+        list(clips),
+        base,
+        None,
+        whole.source,
+        models,
+        given,
+        whole.fusion if whole.fusion != "best" else None,
+        whole.head,
+    )
     level, settings = whole.level, whole.settings
     if level not in (None, plan.strategy.level):
         level, settings = plan.strategy.level, plan.strategy.settings
@@ -266,7 +283,8 @@ def _judge_published(models: Path, key: str, options: _Options) -> _Found:
         n_timed=options.n_timed,
         bars=options.bars,
     )
-    return _Found(findings, published.card, made_of(published.card))
+    card = published.card
+    return _Found(findings, card, made_of(card), card.training.strategy)
 
 
 def _amounts(text: str | None) -> list[float]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from transfer.data.audio import read_audio
 from transfer.data.manifest import Clip
 from transfer.evaluation.recogniser import Recogniser
 from transfer.evaluation.scoring import Judged, judged
+
+PathName = Literal["adapter", "greedy", "universal"]
+"""The adapter with its lexicon, the adapter alone, and the base model's own decoder."""
 
 
 @dataclass(frozen=True)

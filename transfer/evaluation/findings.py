@@ -11,7 +11,8 @@ from typing import Literal
 
 from speech.adapters.card import Evaluation, LexiconSettings
 from transfer.data.manifest import Split
-from transfer.evaluation.evaluate import Verdict
+from transfer.evaluation.evaluate import PathName, Verdict
+from transfer.evaluation.phonemes import PhonemeFindings
 from transfer.evaluation.scoring import (
     Confusion,
     Difference,
@@ -23,7 +24,6 @@ from transfer.evaluation.scoring import (
 )
 from transfer.evaluation.timing import PathTimes
 
-PathName = Literal["adapter", "greedy", "universal"]
 PATHS: dict[PathName, str] = {
     "adapter": "adapter with lexicon",
     "greedy": "adapter alone",
@@ -94,6 +94,7 @@ class Findings:
         confusions: of each path.
         times: per clip of each path; None where they were not taken.
         verdicts: clip by clip, in the manifest's order.
+        phonemes: None where the language has none here, and in what earlier versions wrote.
     """
 
     subject: str
@@ -109,6 +110,7 @@ class Findings:
     confusions: dict[PathName, Confusions]
     times: PathTimes | None
     verdicts: tuple[Verdict, ...]
+    phonemes: PhonemeFindings | None = None
 
     def to_json(self) -> str:
         """All of it."""

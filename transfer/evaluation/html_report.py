@@ -23,6 +23,8 @@ from transfer.evaluation.curve import Curve
 from transfer.evaluation.evaluate import Verdict
 from transfer.evaluation.findings import PATHS, Findings
 from transfer.evaluation.history import Epoch
+from transfer.evaluation.phoneme_report import classes_chart, gap, sentence, share
+from transfer.evaluation.phonemes import PhonemeFindings, PhonemeResult
 from transfer.evaluation.scoring import Edits
 
 _N_WORST = 10
@@ -68,6 +70,9 @@ def render(
             name: getattr(wording, name)
             for name in ("sentence", "times", "percent", "interval", "change", "shown")
         },
+        "phoneme_sentence": sentence,
+        "share": share,
+        "gap": gap,
     }
     recorder = _Recorder(_AUDIO_BYTES if audio else 0)
     ranked = sorted(findings.verdicts, key=_wrongness)
@@ -84,6 +89,9 @@ def render(
         worst=[_shown(verdict, recorder) for verdict in worst],
         typical=[_shown(verdict, recorder) for verdict in typical],
         n_audio=recorder.n_recording,
+        phonemes=findings.phonemes,
+        phoneme_groups=_phoneme_groups(findings.phonemes),
+        class_chart=classes_chart(findings.phonemes.classes) if findings.phonemes else "",
         history_charts=_history_charts(history),
         curve=curve,
         curve_chart=_curve_chart(curve) if curve else "",
@@ -97,6 +105,20 @@ def _language_name(tag: str) -> str:
         return langcodes.Language.get(tag).display_name()
     except ValueError:  # a manifest may say anything
         return tag
+
+
+def _phoneme_groups(
+    found: PhonemeFindings | None,
+) -> list[tuple[str, list[PhonemeResult]]]:
+    """Under each title the phonemes of one group, the commonest first; no empty groups."""
+    if found is None:
+        return []
+    titles = {"shared": "Shared phonemes", "own": "Target-only phonemes", None: "All phonemes"}
+    groups = [
+        (title, [each for each in found.phonemes if each.group == group])
+        for group, title in titles.items()
+    ]
+    return [(title, group) for title, group in groups if group]
 
 
 class _Recorder:

@@ -9,13 +9,14 @@ from rich.text import Text
 from transfer.evaluation import wording
 from transfer.evaluation.curve import Curve
 from transfer.evaluation.findings import PATHS, Findings
+from transfer.evaluation.phoneme_report import print_phonemes
 
 _SHOWN_CONFUSIONS = 8
 _SHOWN_PARTS = ("source", "speaker")
 
 
 def print_findings(console: Console, findings: Findings) -> None:
-    """The result in a sentence, the table, what is heard wrong most, and the time per clip."""
+    """The result in a sentence, the table, what is heard wrong most, times, phonemes."""
     found = findings.confusions["adapter"]
     console.print(f"{findings.subject}: {wording.sentence(findings.whole)}", markup=False)
     console.print()
@@ -31,6 +32,8 @@ def print_findings(console: Console, findings: Findings) -> None:
         )
     if findings.times is not None:
         console.print(wording.times(findings.times))
+    if findings.phonemes is not None:
+        print_phonemes(console, findings.phonemes)
 
 
 def scores_table(findings: Findings) -> Table:

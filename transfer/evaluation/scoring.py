@@ -136,10 +136,10 @@ def score(clips: Sequence[Judged], seed: int = 0) -> Score:
     """
     edits = [(Edits.of(clip.words()), Edits.of(clip.characters())) for clip in clips]
     words, characters = ([each[level] for each in edits] for level in (0, 1))
-    sums = _resampled(np.column_stack([_counts(words), _counts(characters)]), seed)
+    sums = resampled(np.column_stack([_counts(words), _counts(characters)]), seed)
     return Score(
-        wer=_rate(_value(_total(words)), sums[:, 0] / sums[:, 1]),
-        cer=_rate(_value(_total(characters)), sums[:, 2] / sums[:, 3]),
+        wer=rate_of(_value(_total(words)), sums[:, 0] / sums[:, 1]),
+        cer=rate_of(_value(_total(characters)), sums[:, 2] / sums[:, 3]),
         words=_total(words),
         characters=_total(characters),
     )
@@ -156,11 +156,11 @@ def difference(one: Sequence[Judged], other: Sequence[Judged], seed: int = 0) ->
     Each resample draws clips, not results: what makes a clip hard for both cancels out.
     """
     own, others = ([Edits.of(clip.words()) for clip in clips] for clips in (one, other))
-    sums = _resampled(np.column_stack([_counts(own), _counts(others)]), seed)
+    sums = resampled(np.column_stack([_counts(own), _counts(others)]), seed)
     first, second = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
     value, reference = _value(_total(own)), _value(_total(others))
-    wer = _rate(value - reference, first - second)
-    ratio = _rate(value / reference, first / second) if second.all() and reference else None
+    wer = rate_of(value - reference, first - second)
+    ratio = rate_of(value / reference, first / second) if second.all() and reference else None
     return Difference(wer, ratio, real=len(one) > 1 and (wer.low > 0 or wer.high < 0))
 
 
@@ -202,10 +202,13 @@ def _value(edits: Edits) -> float:
     return edits.errors / max(edits.length, 1)
 
 
-def _resampled(counts: Counts, seed: int) -> npt.NDArray[np.float64]:
+def resampled(counts: Counts, seed: int) -> npt.NDArray[np.float64]:
     """Sums over as many clips, drawn with replacement: float64 `[n_resample, n_count]`.
 
-    The last column and every second one before it are lengths, and at least 1.
+    Args:
+        counts: int64 `[n_clip, n_count]`; the last column and every second one before it are
+            lengths, whose sums are at least 1.
+        seed: of the draws.
     """
     random = np.random.default_rng(seed)
     sums = []
@@ -217,6 +220,7 @@ def _resampled(counts: Counts, seed: int) -> npt.NDArray[np.float64]:
     return found
 
 
-def _rate(value: float, resampled: npt.NDArray[np.float64]) -> ErrorRate:
-    low, high = np.quantile(resampled, _QUANTILES)
+def rate_of(value: float, drawn: npt.NDArray[np.float64]) -> ErrorRate:
+    """A value with the bounds between which 95% of its resamples lie."""
+    low, high = np.quantile(drawn, _QUANTILES)
     return ErrorRate(*(round(float(rate), 4) for rate in (value, low, high)))

@@ -21,6 +21,8 @@ from transfer.training.settings import TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
 _DEAF_CER = 0.95
+_LATER = {"prototypes": 0.0, "tone": 0.0}
+"""Settings that the recipes of earlier versions lack, and what they were then."""
 
 
 @dataclass
@@ -102,7 +104,7 @@ def recipe_of(
     return recipe
 
 
-def _differences(recipe: dict[str, Any], other: dict[str, Any]) -> list[str]:
+def differences(recipe: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What is not as in `other`: `rank 32 (was 64)`."""
     return [
         f"{name} {value} (was {other.get(name)})"
@@ -153,14 +155,14 @@ class Checkpoints:
         do = "add --restart to begin anew, or train into another --runs folder"
         try:
             content = torch.load(self._path, map_location="cpu", weights_only=True)
-            recipe, standing = content["recipe"], Standing(**content["standing"])
+            recipe, standing = _LATER | content["recipe"], Standing(**content["standing"])
         except Exception as error:  # torch and pickle raise kinds of their own
             raise InvalidRequest(
                 f"{run} holds a checkpoint that cannot be read, or of an earlier version: {do}"
             ) from error
-        if differences := _differences(self._recipe, recipe):
+        if found := differences(self._recipe, recipe):
             raise InvalidRequest(
-                f"{run} holds a run of its own: {', '.join(differences)}; go on with the same "
+                f"{run} holds a run of its own: {', '.join(found)}; go on with the same "
                 f"manifest and settings, {do}"
             )
         learner.load(content["weights"])

@@ -8,7 +8,9 @@ import typer
 
 from common.errors import InvalidRequest, PanglotError
 from speech.base_model import EMBEDDED, load_base_model
+from transfer.probing.proposal import unfrozen_layers
 from transfer.training import options as o
+from transfer.training.auxiliary.chosen import tone_weight
 from transfer.training.plan import Plan, clips_for, layers_of, make_plan, told
 from transfer.training.processes import launched
 from transfer.training.run import RunRecord
@@ -25,9 +27,12 @@ def train_command(
     base: o.Base = EMBEDDED,
     strategy: o.Strategy = "auto",
     start_from: o.StartFrom = None,
+    fusion: o.Fusion = None,
+    head: o.Head = "letters",
     kind: o.Kind = None,
     rank: o.Rank = None,
     layers: o.Layers = None,
+    freeze: o.Freeze = None,
     unfreeze: o.Unfreeze = None,
     epochs: o.Epochs = None,
     learning_rate: o.LearningRate = None,
@@ -39,6 +44,8 @@ def train_command(
     clip_norm: o.ClipNorm = None,
     patience: o.Patience = None,
     chosen_by: o.ChosenBy = None,
+    prototypes: o.Prototypes = None,
+    tone: o.Tone = "0",
     speeds: o.Speeds = None,
     time_masks: o.TimeMasks = None,
     feature_dropout: o.FeatureDropout = None,
@@ -61,6 +68,8 @@ def train_command(
 
     `panglot train sw --data swahili.jsonl --base facebook/mms-1b-all --from mms-swh@1`
 
+    `panglot train ca --from es@2,it@2,fr@2 --fusion mean`
+
     `panglot train it --minutes 10 --runs runs/ten-minutes`
 
     `accelerate launch --num_processes 4 -m transfer train it`
@@ -78,6 +87,8 @@ def train_command(
         "clip_norm": clip_norm,
         "patience": patience,
         "chosen_by": chosen_by,
+        "prototypes": prototypes,
+        "tone": tone_weight(tone, language),
         "speeds": _speeds(speeds),
         "time_masks": time_masks,
         "feature_dropout": feature_dropout,
@@ -92,10 +103,16 @@ def train_command(
             model = load_base_model(base)
             n_layers = model.encoder.n_layers
             given["layers"] = layers_of("--layers", layers, n_layers)
+            if freeze is not None:
+                if layers is not None or unfreeze is not None:
+                    raise InvalidRequest(
+                        "--freeze says which --layers or what to --unfreeze: give one"
+                    )
+                given["layers"] = unfrozen_layers(freeze, model, runs / language)
             given["unfrozen"] = layers_of("--unfreeze", unfreeze, n_layers)
             asked = {name: value for name, value in given.items() if value is not None}
             level = None if strategy == "auto" else strategy
-            plan = make_plan(language, clips, model, level, start_from, models, asked)
+            plan = make_plan(language, clips, model, level, start_from, models, asked, fusion, head)
             if processes.main:
                 for line in told(plan):
                     typer.echo(line)

@@ -94,14 +94,14 @@ def _learn_turn(
     drawn: Sequence[Masks],
 ) -> bool:
     """Add the gradients of one batch per process; False if none was, as a loss is no number."""
-    loss, n_symbol = None, 0
+    loss, value, n_symbol = None, 0.0, 0
     if processes.rank < len(turn):
         batch = heard.batch(turn[processes.rank], state.epoch)
         hidden = masked(batch, drawn[processes.rank])
-        log_probs, lengths = learner.log_probs(hidden, batch.lengths)
-        loss, n_symbol = ctc_loss(log_probs, lengths, batch), len(batch.targets)
-    value = loss.item() if loss is not None else 0.0
-    bad = not math.isfinite(value)
+        encoded, log_probs = learner.hear(hidden, batch.lengths)
+        letters, n_symbol = ctc_loss(log_probs, encoded.lengths, batch), len(batch.targets)
+        loss, value = letters + learner.loss_beside(encoded, log_probs, batch), letters.item()
+    bad = loss is not None and not math.isfinite(loss.item())
     summed, symbols, n_bad = processes.total([0.0 if bad else value * n_symbol, n_symbol, bad])
     if n_bad:
         _skip(state, heard, turn)

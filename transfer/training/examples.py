@@ -84,13 +84,17 @@ class LowerLayers:
         """Frames that come of `samples`."""
         return self.encoder.n_frames(len(_lengthened(samples)))
 
+    def features(self, samples: Samples) -> tuple[Tensor, Tensor]:
+        """What the encoder takes of one clip, no shorter and no longer than it can."""
+        audio = torch.from_numpy(_lengthened(samples)[: self.encoder.max_samples])
+        return self.encoder.features([audio])
+
     @torch.inference_mode()
     def __call__(self, samples: Samples) -> Tensor:
         """Hidden states of one clip, float16 `[n_frames, d_model]` on the CPU."""
         device = next(self.encoder.parameters()).device
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.half):
-            audio = torch.from_numpy(_lengthened(samples)[: self.encoder.max_samples])
-            hidden, lengths = self.encoder.subsample(*self.encoder.features([audio]))
+            hidden, lengths = self.encoder.subsample(*self.features(samples))
             hidden = self.encoder.run_layers(hidden, lengths, layers=range(self.first_layer))
         return hidden[0].to("cpu", torch.float16)
 

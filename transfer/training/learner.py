@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save
@@ -16,9 +17,14 @@ from speech.base_model import BaseModel
 from speech.encoder import Encoded, SharedEncoder
 from speech.wav2vec2.encoder import Wav2Vec2SharedEncoder
 from transfer.files import whole
+from transfer.training.auxiliary.task import Auxiliary
+from transfer.training.examples import Batch, Speech
 from transfer.training.processes import Processes
 from transfer.training.run import ENCODER, WEIGHTS
 from transfer.training.settings import TrainSettings, learning_rate_at
+
+AUXILIARY = "auxiliary."
+"""Prefix of the auxiliaries' tensors in a checkpoint."""
 
 
 class Learner:
@@ -27,18 +33,28 @@ class Learner:
     Attributes:
         encoder: in evaluation mode: none of it is dropped.
         adapter: blocks and head.
+        auxiliaries: by name, what learns beside them and is dropped after training.
     """
 
-    def __init__(self, encoder: SharedEncoder, adapter: Adapter, settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        encoder: SharedEncoder,
+        adapter: Adapter,
+        settings: TrainSettings,
+        auxiliaries: Sequence[Auxiliary] = (),
+    ) -> None:
         """Let the adapter learn, and the encoder's layers that `settings` unfreeze."""
         self.encoder = encoder
         self.adapter = adapter
+        self.auxiliaries = nn.ModuleDict({task.name: task for task in auxiliaries})
         self._settings = settings
         self._of_encoder = _unfrozen(encoder, settings.unfrozen)
         groups = [{"params": list(adapter.parameters()), "peak": settings.learning_rate}]
         if self._of_encoder:
             peak = settings.encoder_learning_rate
             groups.append({"params": list(self._of_encoder.values()), "peak": peak})
+        if beside := list(self.auxiliaries.parameters()):
+            groups.append({"params": beside, "peak": settings.learning_rate})
         self.optimizer = torch.optim.AdamW(
             groups, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -56,17 +72,21 @@ class Learner:
     @property
     def parameters(self) -> list[nn.Parameter]:
         """All that learn."""
-        return [*self.adapter.parameters(), *self._of_encoder.values()]
+        return [
+            *self.adapter.parameters(),
+            *self._of_encoder.values(),
+            *self.auxiliaries.parameters(),
+        ]
 
-    def log_probs(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """CTC log-probabilities from the input of the first layer that learns.
+    def hear(self, hidden: Tensor, lengths: Tensor) -> tuple[Encoded, Tensor]:
+        """Encoder output and CTC log-probabilities from the input of the first layer that learns.
 
         Args:
             hidden: float32 `[batch, n_frames, d_model]`, on any device.
             lengths: int64 `[batch]`, frames.
 
         Returns:
-            float32 `[batch, n_frames, n_vocab]`, and `lengths` beside it.
+            the output, and float32 `[batch, n_frames, n_vocab]`.
         """
         device = next(self.adapter.parameters()).device
         lengths = lengths.to(device)
@@ -75,13 +95,28 @@ class Learner:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
             hidden = self.encoder.run_layers(hidden.to(device), lengths, self.adapter, layers)
             encoded = Encoded(self.encoder.finish(hidden), lengths)
-            return self.adapter.log_probs(encoded), lengths
+            return encoded, self.adapter.log_probs(encoded)
+
+    def log_probs(self, hidden: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-probabilities of `hear`, and `lengths` beside them, on the same device."""
+        encoded, log_probs = self.hear(hidden, lengths)
+        return log_probs, encoded.lengths
+
+    def begin(self, heard: Speech, processes: Processes) -> None:
+        """Let the auxiliaries look at the training clips, before the first step."""
+        for task in self.tasks:
+            task.begin(self.hear, heard, self._settings.batch_frames, processes)
+
+    def loss_beside(self, encoded: Encoded, log_probs: Tensor, batch: Batch) -> Tensor | float:
+        """The auxiliaries' losses by their weights; 0 without any. Arguments as of their `loss`."""
+        return sum(
+            task.weight * task.loss(encoded, log_probs.detach(), batch) for task in self.tasks
+        )
 
     def weights(self) -> dict[str, Tensor]:
-        """All that learn, by name; those of the encoder after `ENCODER`."""
-        return self.adapter.state_dict() | {
-            f"{ENCODER}{name}": parameter.detach() for name, parameter in self._of_encoder.items()
-        }
+        """All that learn, by name; those of the encoder after `ENCODER`, of others `AUXILIARY`."""
+        beside = self.auxiliaries.state_dict(prefix=AUXILIARY)
+        return self.adapter.state_dict() | self._encoder_weights() | beside
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
@@ -97,7 +132,8 @@ class Learner:
             InvalidRequest: they are not finite in half precision, in which adapters are published.
             StoreUnavailable: the folder cannot be written.
         """
-        weights = {name: value.cpu().contiguous() for name, value in self.weights().items()}
+        served = self.adapter.plain() | self._encoder_weights()
+        weights = {name: value.cpu().contiguous() for name, value in served.items()}
         if not all(value.half().isfinite().all() for value in weights.values()):
             raise InvalidRequest(
                 "the weights have grown beyond what half precision holds: lower --learning-rate"
@@ -121,6 +157,16 @@ class Learner:
             self.optimizer.step()
         self.optimizer.zero_grad()
         return finite
+
+    @property
+    def tasks(self) -> list[Auxiliary]:
+        """The auxiliaries."""
+        return cast(list[Auxiliary], list(self.auxiliaries.values()))
+
+    def _encoder_weights(self) -> dict[str, Tensor]:
+        return {
+            f"{ENCODER}{name}": parameter.detach() for name, parameter in self._of_encoder.items()
+        }
 
 
 def encoder_to_learn(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from speech.adapters.kinds import KindName
+from transfer.training import source
 
 _SPEECH = "Speech"
 _LEARNS = "What learns (default: by the strategy)"
@@ -62,10 +63,28 @@ StartFrom = Annotated[
     typer.Option(
         "--start-from",
         "--from",
-        metavar="ID@VERSION",
+        metavar="ID@VERSION,…|auto",
         rich_help_panel=_LEARNS,
-        help="Published adapter of another language to start from, such as `it@1`. Its kind, "
-        "rank and layers are taken.",
+        help="Published adapters of other languages to start from, such as `it@1`, `es@2,it@2` or "
+        "with weights `es@2=0.6,it@2=0.4`; or the three that `panglot sources` ranks best, "
+        "`auto:2` the two. Their kind, rank and layers are taken.",
+    ),
+]
+Fusion = Annotated[
+    source.Fusion | None,
+    typer.Option(
+        rich_help_panel=_LEARNS,
+        help="What several adapters make: the best one alone, their weighted mean, a mean that is "
+        "learned for each block, or their bottlenecks side by side and a learned projection.  "
+        "[default: best]",
+    ),
+]
+Head = Annotated[
+    source.Head,
+    typer.Option(
+        rich_help_panel=_LEARNS,
+        help="What the new letters start as: the rows of the letters the adapters write; also, "
+        "for others, of the letters that sound most like them; or nothing.",
     ),
 ]
 Kind = Annotated[
@@ -83,6 +102,15 @@ Layers = Annotated[
         rich_help_panel=_LEARNS,
         help="Encoder layers that get a block, counted from 1, such as 3-6; those below stay "
         "untouched.",
+    ),
+]
+Freeze = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|probe",
+        rich_help_panel=_LEARNS,
+        help="The same as --layers from N + 1 to the last: how many of the lowest stay untouched; "
+        "or as many as `panglot probe` proposed.",
     ),
 ]
 Unfreeze = Annotated[
@@ -126,6 +154,24 @@ ChosenBy = Annotated[
     typer.Option(
         rich_help_panel=_STEPS,
         help="Error rate on the development clips that the best epoch is chosen by.",
+    ),
+]
+Prototypes = Annotated[
+    float | None,
+    typer.Option(
+        metavar="WEIGHT",
+        rich_help_panel=_STEPS,
+        help="Of a second loss: a place for each phoneme in what the encoder says, those that the "
+        "adapters of --from lack above all.  [default: 0, off]",
+    ),
+]
+Tone = Annotated[
+    str,
+    typer.Option(
+        metavar="WEIGHT|auto",
+        rich_help_panel=_STEPS,
+        help="Of a second loss: the tones that are said. `auto` is 0.3 for languages whose tones "
+        "can be read off their texts, and 0, off, for others.",
     ),
 ]
 Speeds = Annotated[

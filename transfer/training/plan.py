@@ -10,15 +10,15 @@ from typing import Any
 
 import langcodes
 
-from common.adapter_files import AdapterFiles
 from common.errors import InvalidRequest
-from speech.adapters.store import AdapterStore
 from speech.base_model import BaseModel, WhisperBase
 from transfer.data.manifest import Clip, read_manifest
 from transfer.data.prepare import manifest_path
 from transfer.training.run import span
 from transfer.training.settings import TrainSettings
-from transfer.training.source import Source
+from transfer.training.source import Fusion, Head, Start
+from transfer.training.start.chosen import choose_start
+from transfer.training.start.wording import told_start
 from transfer.training.strategy import Family, LevelName, Strategy, choose
 from transfer.training.subset import minutes_of, subset
 
@@ -41,7 +41,7 @@ class Plan:
     language: str
     clips: tuple[Clip, ...]
     base: BaseModel
-    source: Source | None
+    source: Start | None
     strategy: Strategy
 
 
@@ -53,6 +53,8 @@ def make_plan(
     source: str | None,
     models: Path,
     given: Mapping[str, Any],
+    fusion: Fusion | None = None,
+    head: Head = "letters",
 ) -> Plan:
     """Decide what was not `given`.
 
@@ -61,25 +63,34 @@ def make_plan(
         clips: as they will be used.
         base: the model to teach.
         level: of the strategy; None goes by the hours of training speech.
-        source: key of the adapter to start from, in the store `models`.
+        source: adapters to start from, in the store `models`, as `--from` takes them.
         models: an adapter store.
         given: settings that were asked for.
+        fusion, head: how it starts from them; see `Start`.
 
     Raises:
-        InvalidRequest: it cannot be taught so; the message says why.
+        InvalidRequest: it cannot be taught or started so; the message says why.
         AdapterNotFound, AdapterRefused: there is no such source, or it is of another base.
     """
-    start: Source | None = None
+    training = [clip for clip in clips if clip.split == "train"]
+    start: Start | None = None
     shape: dict[str, Any] = {}
+    whose = ""
     if source is not None:
         # What it starts from is of one shape; who asks for another is told so later.
-        start, shape = _source(source, base, models)
+        start, found = choose_start(language, source, fusion, base, models)
+        shape = {"kind": found.kind.name, "rank": found.rank, "layers": found.layers}
+        whose = f"as {start.sources[0].key} has it"
+        start = _with_head(start, head, language, training)
+    elif fusion is not None or head != "letters":
+        option = "--fusion" if fusion is not None else "--head"
+        raise InvalidRequest(f"{option} is of the adapters to start from: give them with --from")
     family: Family = "whisper" if isinstance(base, WhisperBase) else "wav2vec2"
-    hours = minutes_of(clip for clip in clips if clip.split == "train") / 60
+    hours = minutes_of(training) / 60
     strategy = choose(hours, family, base.encoder.n_layers, level, {**shape, **given})
     taken = shape.keys() - given.keys()
     choices = tuple(
-        replace(choice, why=f"as {source} has it") if choice.values.keys() <= taken else choice
+        replace(choice, why=whose) if choice.values.keys() <= taken else choice
         for choice in strategy.choices
     )
     return Plan(language, tuple(clips), base, start, replace(strategy, choices=choices))
@@ -142,7 +153,7 @@ def told(plan: Plan) -> Iterator[str]:
     for choice in strategy.choices:
         yield f"  {choice.name:<18}{_value(choice.name, settings, n_layers):<18}{choice.why}"
     if plan.source is not None:
-        yield f"  {'start':<18}{plan.source.key:<18}its blocks, and the letters both write"
+        yield from told_start(plan.source)
     if settings.rank > _SERVED_RANK:
         yield (
             f"to serve it, workers need PANGLOT_WORKER_MAX_RANK={settings.rank} "
@@ -168,13 +179,13 @@ def _value(name: str, settings: TrainSettings, n_layers: int) -> str:
     return str(values[name])
 
 
-def _source(key: str, base: BaseModel, models: Path) -> tuple[Source, dict[str, Any]]:
-    """An adapter of the store, and the settings that make another of its shape."""
-    store = AdapterStore(AdapterFiles(str(models)), base.fingerprint, base.encoder.d_model)
-    loaded = store.load(key)
-    shape = loaded.shape
-    source = Source(key, loaded.tensors, loaded.card.vocabulary)
-    return source, {"kind": shape.kind.name, "rank": shape.rank, "layers": shape.layers}
+def _with_head(start: Start, head: Head, language: str, training: list[Clip]) -> Start:
+    if head != "phonemes":
+        return replace(start, head=head)
+    # It needs a speech synthesiser's rules, which nothing else here does.
+    from transfer.training.start.sounds import with_loans  # noqa: PLC0415
+
+    return with_loans(start, language, [clip.text for clip in training])
 
 
 def _primary(tag: str) -> str:

@@ -14,6 +14,7 @@ from speech.adapters.kinds import KINDS, AdapterShape
 from speech.adapters.module import Adapter
 from transfer.files import whole
 from transfer.training.settings import TrainSettings
+from transfer.training.source import Fusion, Head
 
 RUN_FILE = "run.json"
 WEIGHTS = "best.safetensors"
@@ -32,7 +33,8 @@ class RunRecord:
         language: BCP-47 tag.
         vocabulary: symbol of each CTC class.
         settings: as trained.
-        source: the adapter it started from, `<id>@<version>`, or None.
+        source: the adapters it started from, as `Start.text` has them, or None.
+        fusion, head: how it started from them; see `Start`.
         steps: optimiser steps taken.
         development_wer, development_cer: greedy, of the weights kept.
         level: of the strategy, such as `few-shot`; None where the caller set all by hand.
@@ -54,6 +56,8 @@ class RunRecord:
     left_out: int = 0
     skipped: int = 0
     wall_s: float = 0.0
+    fusion: Fusion = "best"
+    head: Head = "letters"
 
     def write(self, run: Path) -> None:
         """Write `run.json`; with it the run is finished."""
@@ -104,10 +108,23 @@ class RunRecord:
                 f"{settings.kind} of rank {settings.rank} after layers {span(settings.layers)}, "
                 "encoder frozen"
             )
-        started = f"started from {self.source}" if self.source else "started from nothing"
+        started = self._started()
         if settings.epochs == 0:
             return f"{level}{self.source} as it is, nothing learned"
-        return f"{level}{what}; {settings.epochs} epochs at {settings.learning_rate:g}; {started}"
+        beside = "".join(
+            f", {name} learned beside with weight {weight:g}"
+            for name, weight in (("prototypes", settings.prototypes), ("tones", settings.tone))
+            if weight
+        )
+        epochs = f"{settings.epochs} epochs at {settings.learning_rate:g}"
+        return f"{level}{what}; {epochs}; {started}{beside}"
+
+    def _started(self) -> str:
+        if not self.source:
+            return "started from nothing"
+        whose = self.source if self.fusion == "best" else f"the {self.fusion} of {self.source}"
+        head = {"letters": "", "phonemes": ", letters by sound", "new": ", head new"}
+        return f"started from {whose}{head[self.head]}"
 
 
 def span(layers: tuple[int, ...]) -> str:

@@ -27,6 +27,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "feature_dropout": (0.0, 0.9),
     "patience": (1, math.inf),
     "memory_gb": (0.0, math.inf),
+    "prototypes": (0.0, 100.0),
+    "tone": (0.0, 100.0),
     "seed": (0, 2**31),
 }
 _SPEEDS = (0.5, 2.0)
@@ -60,6 +62,8 @@ class TrainSettings:
         precision: `bf16` runs matrix products in bfloat16: 2.8 times as fast on a CPU that has it.
         memory_gb: what the frozen layers make of all clips is kept where it takes no more than
             this; else it is computed anew in every epoch, and disturbed anew.
+        prototypes, tone: weights of what is learned beside the letters, see
+            `transfer.training.auxiliary`; 0 is without.
         seed: of initial weights, order and masks.
         base_model: name of the model whose encoder is used.
 
@@ -87,6 +91,8 @@ class TrainSettings:
     chosen_by: Literal["cer", "wer"] = "cer"
     precision: Literal["bf16", "fp32"] = "bf16"
     memory_gb: float = 4.0
+    prototypes: float = 0.0
+    tone: float = 0.0
     seed: int = 0
     base_model: str = "embedded"
 

@@ -1,56 +1,88 @@
-"""Starting from another language's adapter."""
+"""What a run starts from: other languages' adapters, and what is made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from torch import Tensor
 
-from common.errors import InvalidRequest
-from speech.adapters.module import Adapter
+Fusion = Literal["best", "mean", "attention", "concatenation"]
+FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
+Head = Literal["letters", "phonemes", "new"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A trained adapter of another language, by its key, and the symbols of its head."""
+    """A trained adapter of another language.
+
+    Attributes:
+        key: `<id>@<version>`.
+        weights: tensors as `AdapterShape.tensors` names them.
+        vocabulary: symbol of each CTC class.
+        language: BCP-47 tag; empty where nobody needs it.
+    """
 
     key: str
-    weights: dict[str, Tensor]
+    weights: Mapping[str, Tensor] = field(repr=False)
     vocabulary: tuple[str, ...]
+    language: str = ""
 
 
-def start_from(adapter: Adapter, vocabulary: Sequence[str], source: Source) -> None:
-    """Copy the source's blocks, and the rows of its head for the symbols both languages write.
+@dataclass(frozen=True)
+class Loan:
+    """A letter that no source writes begins as a letter that sounds most like it.
 
-    A new head spends its first hundreds of steps writing nothing but blanks; one that knows the
-    blank, the word separator and some letters is past that from the start.
-
-    Raises:
-        InvalidRequest: the source's blocks are of another shape.
+    Attributes:
+        letter: of the language that is taught.
+        phoneme: what it mostly stands for, in IPA.
+        source: number of the source that lends.
+        lent: its letter.
+        nearest: the phoneme of that.
+        distance: between the two phonemes; 0 is the same.
     """
-    own = adapter.state_dict()
-    for name in own.keys() | source.weights.keys():
-        rows = slice(1, None) if name.startswith("head.projection") else slice(None)
-        ours, theirs = (
-            tuple(tensors[name].shape)[rows] if name in tensors else None
-            for tensors in (own, source.weights)
-        )
-        if ours != theirs:
-            raise InvalidRequest(
-                f"{source.key} is an adapter of another shape: leave out --kind, --rank and "
-                "--layers, and its own are taken"
-            )
-    # The blank is first whatever it is called.
-    shared = [(0, 0)] + [
-        (row, source.vocabulary.index(symbol))
-        for row, symbol in enumerate(vocabulary)
-        if row and symbol in source.vocabulary
-    ]
-    for name, value in source.weights.items():
-        if name.startswith("head.projection"):
-            for row, from_row in shared:
-                own[name][row] = value[from_row]
-        else:
-            own[name].copy_(value)
-    adapter.load_state_dict(own)
+
+    letter: str
+    phoneme: str
+    source: int
+    lent: str
+    nearest: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """Sources, and how they become one adapter.
+
+    Attributes:
+        sources: one or more, of one kind and with blocks after the same layers.
+        weights: of each, above 0, summing to 1.
+        fusion: `best` is one source as it is; the others are of several. See
+            `transfer.training.start`.
+        head: which rows of the new head begin as rows of the sources' heads: those of the letters
+            they write, also those of letters that sound alike, or none.
+        loans: for the second.
+        why: of each source why it was chosen or weighs so, for people to read.
+    """
+
+    sources: tuple[Source, ...]
+    weights: tuple[float, ...] = (1.0,)
+    fusion: Fusion = "best"
+    head: Head = "letters"
+    loans: tuple[Loan, ...] = ()
+    why: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The sources as `--from` takes them: `es@2`, or `es@2=0.6,it@2=0.4`."""
+        if len(self.sources) == 1:
+            return self.sources[0].key
+        pairs = zip(self.sources, self.weights, strict=True)
+        return ",".join(f"{source.key}={weight:.4g}" for source, weight in pairs)
+
+    @property
+    def identity(self) -> str:
+        """All that decides what comes of it, in a line; of one source with its letters, its key."""
+        fused = f"{self.fusion} of {self.text}" if len(self.sources) > 1 else self.text
+        return fused if self.head == "letters" else f"{fused}, head by {self.head}"

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from common.errors import InvalidRequest
 from speech.adapters.kinds import KINDS, AdapterShape
-from speech.adapters.module import Adapter
 from speech.base_model import BaseModel
 from transfer.data.manifest import Clip
 from transfer.files import writable
+from transfer.training.auxiliary.chosen import auxiliaries_for
+from transfer.training.auxiliary.chosen import told as told_beside
 from transfer.training.checkpoint import CHECKPOINT, Checkpoints, recipe_of
 from transfer.training.display import Display, show
 from transfer.training.epoch import learn_epoch, steps_per_epoch
@@ -26,7 +27,8 @@ from transfer.training.left_out import told
 from transfer.training.processes import Processes
 from transfer.training.run import MODEL, RUN_FILE, WEIGHTS, RunRecord
 from transfer.training.settings import TrainSettings
-from transfer.training.source import Source, start_from
+from transfer.training.source import Start
+from transfer.training.start.begin import begin
 from transfer.training.step import judge
 from transfer.training.subset import minutes_of
 from transfer.training.vocabulary import vocabulary_of
@@ -40,7 +42,7 @@ def train(
     language: str,
     settings: TrainSettings,
     run: Path,
-    source: Source | None = None,
+    source: Start | None = None,
     *,
     level: str | None = None,
     processes: Processes | None = None,
@@ -58,7 +60,7 @@ def train(
         language: BCP-47 tag, for scoring.
         settings: all there is to choose.
         run: folder for the checkpoint, the best weights and TensorBoard's events.
-        source: another language's adapter to start from; None starts from nothing.
+        source: other languages' adapters to start from; None starts from nothing.
         level: name of the strategy that chose the settings, for the record.
         processes: those that train together; None is this one alone.
         restart: forget what the folder holds of an earlier run, and begin anew.
@@ -77,7 +79,7 @@ def train(
 
     training, development = _splits(clips)
     vocabulary = vocabulary_of(clip.text for clip in training)
-    learner = _learner(base, vocabulary, settings, source, processes.device)
+    learner = _learner(base, training, vocabulary, language, settings, source, processes.device)
     if processes.main:
         _prepare(run, restart)
     processes.wait()
@@ -86,7 +88,7 @@ def train(
         base.fingerprint,
         vocabulary,
         [*training, *development],
-        source.key if source else None,
+        source.identity if source else None,
         processes.count,
     )
     checkpoints = Checkpoints(run, recipe, checkpoint_every_s)
@@ -96,9 +98,13 @@ def train(
     began -= state.wall_s
 
     with show(run, language, state.step, silent=not processes.main) as display:
+        for line in told_beside(learner.tasks):
+            display.say(line)
         if state.step:
             display.say(f"{language} goes on from step {state.step}, in epoch {state.epoch + 1}")
         heard, judged = _listen(learner, training, development, vocabulary, settings, display)
+        if not state.step:
+            learner.begin(heard, processes)
         total_steps = settings.epochs * steps_per_epoch(heard, settings, processes)
         display.training(total_steps, state)
 
@@ -126,7 +132,9 @@ def train(
         language=language,
         vocabulary=vocabulary,
         settings=settings,
-        source=source.key if source else None,
+        source=source.text if source else None,
+        fusion=source.fusion if source else "best",
+        head=source.head if source else "letters",
         steps=state.step,
         development_wer=state.best_wer,
         development_cer=state.best_cer,
@@ -167,19 +175,21 @@ def _splits(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
 
 def _learner(
     base: BaseModel,
+    training: Sequence[Clip],
     vocabulary: Sequence[str],
+    language: str,
     settings: TrainSettings,
-    source: Source | None,
+    source: Start | None,
     device: torch.device,
 ) -> Learner:
     encoder = encoder_to_learn(base, settings, device)
     shape = AdapterShape(
         KINDS[settings.kind], encoder.d_model, settings.rank, settings.layers, len(vocabulary)
     )
-    adapter = Adapter(shape).to(device)
-    if source is not None:
-        start_from(adapter, vocabulary, source)
-    return Learner(encoder, adapter, settings)
+    adapter = begin(shape, vocabulary, source).to(device)
+    texts = [clip.text for clip in training]
+    beside = auxiliaries_for(settings, language, vocabulary, texts, source, encoder.d_model)
+    return Learner(encoder, adapter, settings, [task.to(device) for task in beside])
 
 
 def _listen(

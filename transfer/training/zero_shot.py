@@ -17,7 +17,7 @@ from transfer.training.left_out import told
 from transfer.training.processes import Processes
 from transfer.training.run import RunRecord
 from transfer.training.settings import TrainSettings
-from transfer.training.source import Source
+from transfer.training.source import Start
 from transfer.training.step import judge
 
 
@@ -27,14 +27,20 @@ def take_over(
     language: str,
     settings: TrainSettings,
     run: Path,
-    source: Source,
+    start: Start,
 ) -> RunRecord:
-    """Make a run of `source` that no step was taken in; arguments as of `train.train`.
+    """Make a run of a source that no step was taken in; arguments as of `train.train`.
 
     Raises:
-        InvalidRequest: there is nothing to judge it by.
+        InvalidRequest: there are several sources, or there is nothing to judge it by.
         StoreUnavailable: `run` cannot be written.
     """
+    if len(start.sources) > 1:
+        raise InvalidRequest(
+            f"there is no speech to learn a {start.fusion} of {start.text} from: an adapter is "
+            "taken as it is, so give one with --from, or --fusion best"
+        )
+    source = start.sources[0]
     development = [clip for clip in clips if clip.split == "development"]
     if not development:
         raise InvalidRequest(
@@ -50,7 +56,7 @@ def take_over(
         len(source.vocabulary),
     )
     adapter = Adapter(shape)
-    adapter.load_state_dict(source.weights)
+    adapter.load_state_dict(dict(source.weights))
     learner = Learner(encoder, adapter.to(processes.device), settings)
     lower = LowerLayers(encoder, settings.first_layer, settings.precision == "bf16")
     judged = listen(lower, development, source.vocabulary)

@@ -1,0 +1,1 @@
+"""Phonemes: of texts, written by which letters, said how, and shared by which languages."""

@@ -1,0 +1,1 @@
+"""Continued self-supervised pre-training of a wav2vec 2.0 encoder. Read `pretrain.pretrain`."""

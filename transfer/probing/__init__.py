@@ -1,0 +1,1 @@
+"""How well each layer of an encoder already serves a language."""

@@ -1,0 +1,1 @@
+"""What an adapter may learn beside writing letters, to hear better; none of it is published."""
