@@ -18,10 +18,21 @@ from benchmarks.language_tables import (
     languages_claims_table,
     switching_table,
 )
+from benchmarks.source_tables import (
+    ablations_table,
+    agreement_table,
+    pretraining_table,
+    probe_table,
+    source_bars_table,
+    starts_table,
+)
 from benchmarks.transfer_tables import bars_table, curves_table, languages_table, speakers_table
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = tuple(ROOT / name for name in ("README.md", "docs/transfer.md", "docs/language-id.md"))
+DOCUMENTS = tuple(
+    ROOT / name
+    for name in ("README.md", "docs/transfer.md", "docs/sources.md", "docs/language-id.md")
+)
 _MANY = (4, 8, 16, 32)
 _ENGINE = {"adapter_batch", "adapter_swap", "engine_overhead", "precision", "calibration"}
 
@@ -154,6 +165,7 @@ def rendered(text: str) -> str:
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "models").glob("*/card.json"))
     ]
+    benefit = json.loads((ROOT / "transfer/sources/benefit.json").read_text(encoding="utf-8"))
     for name, table in (
         ("end_to_end", end_to_end_table(results["end_to_end"])),
         ("streams", streams_table(claims.get("streams"))),
@@ -167,6 +179,12 @@ def rendered(text: str) -> str:
         ("transfer bars", bars_table(results.get("transfer"))),
         ("speakers", speakers_table(results.get("transfer_speakers"))),
         ("curves", curves_table(results.get("transfer_curves"))),
+        ("sources bars", source_bars_table(results.get("transfer_sources"))),
+        ("agreement", agreement_table(benefit)),
+        ("starts", starts_table(results.get("transfer_sources"))),
+        ("ablations", ablations_table(results.get("transfer_ablations"))),
+        ("probe", probe_table(results.get("transfer_probe"))),
+        ("pretraining", pretraining_table(results.get("transfer_pretraining"))),
     ):
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if begin not in text:

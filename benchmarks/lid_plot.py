@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.plot import plot
+from benchmarks.plot import heat_map, plot
 
 
 def draw(
@@ -24,7 +24,13 @@ def draw(
         languages: names of both axes.
     """
     _accuracy(rows)
-    _confusion(confusion, languages)
+    heat_map(
+        "lid_confusion",
+        "2 s of speech: spoken, and heard as (rows sum to 100%)",
+        ("heard as", "spoken"),
+        confusion,
+        (languages, languages),
+    )
 
 
 def _accuracy(rows: Sequence[dict[str, Any]]) -> None:
@@ -49,29 +55,3 @@ def _accuracy(rows: Sequence[dict[str, Any]]) -> None:
             ]
             axes.plot(lengths, means, label=model)
         axes.set_ylim(0, 1)
-
-
-def _confusion(confusion: npt.NDArray[np.float64], languages: Sequence[str]) -> None:
-    with plot(
-        "lid_confusion",
-        "2 s of speech: spoken, and heard as (rows sum to 100%)",
-        "heard as",
-        "spoken",
-    ) as axes:
-        axes.grid(visible=False)
-        axes.imshow(confusion, cmap="Blues", vmin=0, vmax=1)
-        places = range(len(languages))
-        axes.set_xticks(places, languages)
-        axes.set_yticks(places, languages)
-        for spoken in places:
-            for heard in places:
-                if (share := confusion[spoken, heard]) >= 0.005:
-                    axes.text(
-                        heard,
-                        spoken,
-                        f"{share:.0%}",
-                        ha="center",
-                        va="center",
-                        fontsize=8,
-                        color="white" if share > 0.5 else "black",
-                    )

@@ -6,11 +6,13 @@ each series also has a marker of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 from cycler import cycler
 from matplotlib.figure import Figure
 
@@ -18,6 +20,7 @@ from benchmarks.report import RESULTS
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_SHOWN = 0.005
 STYLE = {
     "axes.prop_cycle": cycler(color=COLOURS) + cycler(marker=MARKERS),
     "axes.grid": True,
@@ -48,3 +51,30 @@ def plot(name: str, title: str, x: str, y: str) -> Iterator[Any]:
             axes.legend()
         RESULTS.mkdir(exist_ok=True)
         figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None, "Creator": None})
+
+
+def heat_map(
+    name: str,
+    title: str,
+    labels: tuple[str, str],
+    shares: npt.NDArray[np.float64],
+    names: tuple[Sequence[str], Sequence[str]],
+) -> None:
+    """Shares as a coloured table with its figures written in.
+
+    Args:
+        name, title: as of `plot`.
+        labels: of the columns and of the rows.
+        shares: `[n_row, n_column]`, 0 to 1; NaN is left blank.
+        names: of the columns and of the rows.
+    """
+    with plot(name, title, *labels) as axes:
+        axes.grid(visible=False)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(names[0])), names[0])
+        axes.set_yticks(range(len(names[1])), names[1])
+        for (row, column), share in np.ndenumerate(shares):
+            if share >= _SHOWN:
+                colour = "white" if share > 0.5 else "black"
+                place = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
+                axes.text(column, row, f"{share:.0%}", **place)

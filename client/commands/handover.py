@@ -13,6 +13,7 @@ from client.errors import StackError
 _TOOLS = {
     "data": "Prepare recordings and transcripts of a language.",
     "sources": "Rank the languages that a language could be taught from.",
+    "probe": "Find how well each layer of an encoder serves a language already.",
     "train": "Teach a language: train an adapter on prepared data.",
     "pretrain": "Let a wav2vec 2.0 encoder hear a language before it is taught.",
     "self-train": "Teach a language by what its own adapter hears in audio without transcripts.",

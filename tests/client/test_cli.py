@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from client import cli
 from client.commands import handover
 from tests.client.fake_gateway import FakeGateway, fake_gateway, transcribe_walloon
+from transfer import __main__ as teaching
 
 AWAY = "127.0.0.1:1"
 NOTICE = "Walloon is served zero-shot by French (fr@1), its nearest relative: expect many errors"
@@ -231,6 +233,15 @@ def test_teaching_is_handed_over_with_all_arguments(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(handover, "find_spec", lambda name: name)
     run("train", "--language", "cy", "--help")
     assert became[0][2:] == ["-m", "transfer", "train", "--language", "cy", "--help"]
+
+
+def _commands(app: typer.Typer) -> set[str | None]:
+    commands = {command.name for command in app.registered_commands}
+    return commands | {group.name for group in app.registered_groups}
+
+
+def test_every_command_that_teaches_is_handed_over() -> None:
+    assert _commands(teaching.app) <= _commands(cli.app)
 
 
 def test_help_shows_examples_and_starts_without_anything_heavy() -> None:

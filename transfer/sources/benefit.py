@@ -95,11 +95,8 @@ def features_of(pair: Pair, adapter: SourceAdapter | None) -> dict[str, float | 
     minutes = adapter.minutes if adapter else None
     return {
         "published": published_benefit(pair),
-        "genetic": pair.genetic,
-        "coverage": pair.coverage,
-        "lacking_distance": pair.lacking_distance,
+        "similarity": pair.similarity,
         "log_minutes": math.log(minutes) if minutes else None,
-        "letters_wrong": adapter.letters_wrong if adapter else None,
     }
 
 
