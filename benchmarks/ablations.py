@@ -30,7 +30,7 @@ from transfer.training.subset import subset
 from transfer.training.train import train
 
 _BATCH_S = 10.0
-_SYNTHETIC_CLIPS, _SYNTHETIC_WORDS = 400, 1000
+_SYNTHETIC_CLIPS, _SYNTHETIC_WORDS = 500, 1000
 _SOURCE = {"be": "es@2", "el": "es@2", "vi": "es@2"}
 """Of the other scripts, so that the head has much to begin with or nothing."""
 
@@ -44,6 +44,7 @@ class Bench:
         data, runs, models: folders.
         minutes: of labelled speech.
         steps: of each run from a source; from nothing three times as many.
+        languages: of real speech, those with a source of another script.
     """
 
     base: BaseModel
@@ -52,6 +53,7 @@ class Bench:
     models: Path
     minutes: float
     steps: int
+    languages: tuple[str, ...]
 
     def clips(self, language: str, seed: int) -> list[Clip]:
         """Labelled speech, drawn with the seed."""
@@ -79,7 +81,7 @@ Arm = tuple[str, str, int, Taught]
 
 
 def _head(bench: Bench, seeds: Sequence[int]) -> Iterator[Arm]:
-    for language in ("el", "be"):
+    for language in bench.languages:
         for seed in seeds:
             clips = bench.clips(language, seed)
             for head in ("letters", "phonemes", "new"):
@@ -88,7 +90,7 @@ def _head(bench: Bench, seeds: Sequence[int]) -> Iterator[Arm]:
 
 
 def _prototypes(bench: Bench, seeds: Sequence[int]) -> Iterator[Arm]:
-    for language in ("el", "be"):
+    for language in bench.languages:
         for seed in seeds:
             clips = bench.clips(language, seed)
             for name, given in (("letters", {}), ("prototypes", {"prototypes": 0.1})):
@@ -113,7 +115,7 @@ def _freezing(bench: Bench, seeds: Sequence[int]) -> Iterator[Arm]:
 
 
 def _self_training(bench: Bench, seeds: Sequence[int]) -> Iterator[Arm]:
-    for language in ("el", "be"):
+    for language in bench.languages:
         for seed in seeds:
             clips = bench.clips(language, seed)
             every = clips_for(language, bench.data, None, seed)

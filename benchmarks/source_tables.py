@@ -6,7 +6,7 @@ from typing import Any
 
 _AIMS = {
     "multi_source_steps_over_scratch": (
-        "steps from three languages' mean until as good as from nothing, over steps from nothing",
+        "steps from three languages side by side until as good as from nothing, over its steps",
         "≤ 0.333",
     ),
     "multi_source_languages_reached": ("languages in which that was reached, of six", "6"),

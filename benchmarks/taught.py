@@ -51,9 +51,9 @@ class Taught:
     heard: tuple[Judged, ...]
 
     @property
-    def best(self) -> Epoch:
-        """The epoch with the fewest words wrong, the first of equals."""
-        return min(self.epochs, key=lambda epoch: epoch.wer)
+    def kept(self) -> Epoch:
+        """The epoch whose weights were kept: that with the fewest letters wrong."""
+        return min(self.epochs, key=lambda epoch: epoch.cer)
 
     def steps_to(self, wer: float) -> int | None:
         """Steps after which no more than `wer` of the development words are wrong."""

@@ -35,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default=",".join(ABLATIONS), help="some of them")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--languages", default="el,be", help="some of them")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpora and manifests")
@@ -48,6 +49,7 @@ def main() -> None:
         arguments.models,
         arguments.minutes,
         arguments.steps,
+        tuple(arguments.languages.split(",")),
     )
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     rows: list[dict[str, Any]] = []
