@@ -123,9 +123,9 @@ REFUSED: dict[str, tuple[Callable[[], list[Request]], str, tuple[str, ...]]] = {
         ("config.language.hints", "config.language.fixed"),
     ),
     "a change to a language nobody knows": (
-        lambda: [ENGLISH, *pieces(SILENCE), Request(language=selection("gsw"))],
+        lambda: [ENGLISH, *pieces(SILENCE), Request(language=selection("eo"))],
         "INVALID_ARGUMENT",
-        ("language.fixed", "'gsw'", "de (German)"),
+        ("language.fixed", "'eo'", "en (English)"),
     ),
     "a change before the configuration": (
         lambda: [Request(language=selection("en"))],
@@ -286,7 +286,7 @@ async def test_an_adapter_that_is_refused_is_not_asked_for_again(stack: RunningS
 async def test_a_stream_is_refused_at_once_while_its_client_holds_it_open(
     stack: RunningStack,
 ) -> None:
-    outcome = await talk(stack.address, [configuration(fixed="gsw")], stay_open=True)
+    outcome = await talk(stack.address, [configuration(fixed="eo")], stay_open=True)
     assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
